@@ -1,0 +1,31 @@
+"""How alembic runs: one transaction for the revisions and, at head, for every function and view of `sql/`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic import context
+
+from retryd.store.schema import Script
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def run(connection: Connection | None) -> None:
+    """Migrate on a connection, or print the SQL."""
+    context.configure(
+        connection=connection,
+        dialect_name=None if connection else "postgresql",
+        version_table_schema="retryd",
+        literal_binds=connection is None,
+    )
+    script = Script(context.get_context(), roles=context.config.attributes.get("roles", True))
+    with context.begin_transaction():
+        script.prepare()
+        context.run_migrations(script=script)
+        if context.get_revision_argument() == context.get_head_revision():
+            script.apply_objects()
+
+
+run(context.config.attributes.get("connection"))

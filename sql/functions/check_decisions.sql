@@ -1,0 +1,35 @@
+-- Refuse a settlement that makes no sense before anything is written: RT400.
+create or replace function retryd.check_decisions(ids bigint[], tokens bigint[], decisions text[], reasons text[])
+returns void
+language plpgsql immutable
+set search_path = retryd, pg_temp
+as $$
+declare
+    bad text;
+begin
+    if cardinality(ids) is distinct from cardinality(tokens) or cardinality(ids) is distinct from cardinality(decisions) then
+        raise exception 'ids, tokens and decisions must be arrays of one length' using errcode = 'RT400';
+    end if;
+    select d into bad
+    from unnest(decisions) d
+    where d is null or d not in ('complete', 'cancel', 'reschedule', 'bury', 'release', 'snooze')
+    limit 1;
+    if found then
+        raise exception using errcode = 'RT400', message = format(
+            'decision %s is not one of complete, cancel, reschedule, bury, release, snooze',
+            coalesce(quote_literal(bad), 'null'));
+    end if;
+    select i.reason into bad
+    from unnest(decisions, reasons) i (decision, reason)
+    where i.decision = 'bury' and (i.reason is null or i.reason not in (
+        'exhausted', 'rejected', 'expired', 'undecodable', 'worker_lost', 'snoozed_out', 'loop'))
+    limit 1;
+    if found then
+        raise exception using errcode = 'RT400', message = format(
+            'reason %s is not one of exhausted, rejected, expired, undecodable, worker_lost, snoozed_out, loop',
+            coalesce(quote_literal(bad), 'null'));
+    end if;
+end
+$$;
+
+revoke all on function retryd.check_decisions(bigint[], bigint[], text[], text[]) from public;

@@ -1,0 +1,29 @@
+-- Renew leases from now on; returns the ids still held by this worker under these tokens. What is missing was lost.
+-- Locks: retry_queue by id ascending. Refuses with RT400.
+create or replace function retryd.extend_retry_leases(worker text, ids bigint[], tokens bigint[], lease interval)
+returns setof bigint
+language plpgsql volatile security definer
+set search_path = retryd, pg_temp
+as $$
+begin
+    perform retryd.check_lease(worker, 1, lease);
+
+    return query
+    with held as materialized (
+        select q.id, q.claim_token
+        from retryd.retry_queue q
+        where q.id = any(extend_retry_leases.ids) and q.claimed_by = worker
+        order by q.id
+        for update
+    )
+    update retryd.retry_queue q
+    set lease_expires_at = (select retryd.now()) + lease
+    from held h
+    join unnest(extend_retry_leases.ids, tokens) item (id, token) on item.id = h.id and item.token = h.claim_token
+    where q.id = any(extend_retry_leases.ids) and q.id = h.id
+    returning q.id;
+end
+$$;
+
+revoke all on function retryd.extend_retry_leases(text, bigint[], bigint[], interval) from public;
+grant execute on function retryd.extend_retry_leases(text, bigint[], bigint[], interval) to retryd_worker;

@@ -1,0 +1,12 @@
+-- Wake idle workers, if one sleeps past the instant at which something is due. A hint: nothing is lost without it.
+create or replace function retryd.ring(due timestamptz) returns void
+language sql volatile
+set search_path = retryd, pg_temp
+as $$
+    select pg_notify('retryd', '')
+    where exists (
+        select from retryd.sleeper s
+        where s.wakes_at > ring.due and s.wakes_at > (select retryd.now()))
+$$;
+
+revoke all on function retryd.ring(timestamptz) from public;

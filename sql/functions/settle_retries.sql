@@ -1,0 +1,128 @@
+-- Write many decisions at once: the only writer of a held retry. decisions: complete, cancel, reschedule, bury, release,
+-- snooze; delays in seconds (clamped to 0 … 366 days); seconds: how long the attempt ran. Returns a row per item, in order:
+-- settled; stale (id and token are not the current claim: nothing changed); spent (no reschedule of a spent retry).
+-- Locks: retry_queue by id ascending, then dead_letter.
+create or replace function retryd.settle_retries(
+    ids bigint[], tokens bigint[], decisions text[], delays float8[] default null, reasons text[] default null,
+    outcomes text[] default null, error_types text[] default null, error_messages text[] default null,
+    error_stacks text[] default null, seconds float8[] default null)
+returns table (id bigint, outcome text)
+language plpgsql volatile security definer
+set search_path = retryd, pg_temp
+as $$
+declare
+    settled_ids bigint[];
+    results text[];
+    ended_handlers text[];
+    ended_keys text[];
+    due timestamptz;
+begin
+    perform retryd.check_decisions(ids, tokens, decisions, reasons);
+
+    with item as materialized (
+        select i.*
+        from unnest(ids, tokens, decisions, delays, reasons, outcomes, error_types, error_messages, error_stacks,
+            seconds) with ordinality i (id, token, decision, delay, reason, outcome, error_type, error_message,
+            error_stack, seconds, n)
+    ), locked as materialized (
+        select q.*
+        from retryd.retry_queue q
+        where q.id = any(settle_retries.ids)
+        order by q.id
+        for update
+    ), mine as materialized (
+        select distinct on (l.id) l.*, i.n, i.decision, i.reason, i.seconds, (select retryd.now()) as at,
+            (select retryd.now()) + least(greatest(coalesce(i.delay, 0), 0), 31622400) * interval '1 s' as due,
+            coalesce(i.outcome, case i.decision
+                when 'complete' then 'success'
+                when 'cancel' then 'cancelled'
+                when 'snooze' then 'snoozed'
+                else 'failure'
+            end) as outcome, i.error_type, i.error_stack,
+            retryd.cut_text(i.error_message, 8192) as error_message, starts_with(l.claimed_by, 'rescue/') as rescue,
+            case i.decision
+                when 'reschedule' then l.attempt - l.lost_attempts >= l.max_retries or l.lost_attempts >= 1000
+                when 'snooze' then l.snoozes >= 1000
+                else false
+            end as spent
+        from locked l
+        join item i on i.id = l.id and i.token = l.claim_token
+        order by l.id, i.n
+    ), gone as (
+        delete from retryd.retry_queue q
+        where q.id = any(array(select m.id from mine m where m.decision in ('complete', 'cancel', 'bury')))
+    ), back as (
+        update retryd.retry_queue q
+        set state = 'pending', claimed_by = null, claim_token = null, lease_expires_at = null,
+            attempt = q.attempt - case when m.decision = 'reschedule' then 0 else 1 end,
+            snoozes = q.snoozes + case when m.decision = 'snooze' then 1 else 0 end,
+            next_attempt_at = case when m.decision = 'release' then q.next_attempt_at else m.due end
+        from mine m
+        where q.id = any(array(
+                select b.id from mine b where b.decision in ('reschedule', 'release', 'snooze') and not b.spent))
+            and m.id = q.id
+        returning q.next_attempt_at
+    ), logged as (
+        insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker, started_at, ended_at,
+            outcome, error_type, error_message, error_stack, next_attempt_at)
+        select m.id, m.life, m.claim_token, m.attempt, m.handler, m.claimed_by,
+            case when m.seconds >= 0 then m.at - least(m.seconds, 31622400) * interval '1 s' end, m.at,
+            m.outcome, m.error_type, m.error_message, retryd.cut_text(m.error_stack, 65536),
+            case when m.decision in ('reschedule', 'snooze') then m.due end
+        from mine m
+        where m.decision <> 'release' and not m.spent and not m.rescue
+    ), archived as (
+        insert into retryd.retry_archive (id, event, handler, policy, priority, ordering_key, attempt, lost_attempts,
+            max_retries, snoozes, life, ended, ended_at)
+        select m.id, m.event, m.handler, m.policy, m.priority, m.ordering_key, m.attempt, m.lost_attempts,
+            m.max_retries, m.snoozes, m.life, case m.decision when 'complete' then 'completed' else 'cancelled' end, m.at
+        from mine m
+        where m.decision in ('complete', 'cancel')
+    ), closed as (
+        update retryd.dead_letter d
+        set status = 'resolved', resolved_at = m.at,
+            resolved_by = case m.decision when 'complete' then 'success' else 'cancellation' end
+        from mine m
+        where d.id = any(array(
+                select c.id from mine c where c.life > 1 and c.decision in ('complete', 'cancel') order by c.id))
+            and m.id = d.id
+    ), buried as (
+        insert into retryd.dead_letter as d (id, event, handler, policy, priority, ordering_key, attempt, lost_attempts,
+            max_retries, snoozes, life, status, reason, error_type, error_message, error_stack, dead_at)
+        select m.id, m.event, m.handler, m.policy, m.priority, m.ordering_key, m.attempt, m.lost_attempts,
+            m.max_retries, m.snoozes, m.life, 'pending', m.reason, coalesce(m.error_type, e.error_type),
+            case when m.error_type is null then coalesce(m.error_message, e.error_message) else m.error_message end,
+            case when m.error_type is null then e.error_stack else retryd.cut_text(m.error_stack, 65536) end, m.at
+        from mine m
+        join retryd.failure_event e on e.id = m.event
+        where m.decision = 'bury'
+        order by m.id
+        on conflict on constraint dead_letter_pkey do update
+        set status = 'failed', reason = excluded.reason, attempt = excluded.attempt,
+            lost_attempts = excluded.lost_attempts, snoozes = excluded.snoozes, life = excluded.life,
+            handler = excluded.handler, error_type = excluded.error_type, error_message = excluded.error_message,
+            error_stack = excluded.error_stack, dead_at = excluded.dead_at
+    )
+    select array_agg(i.id order by i.n),
+        array_agg(case when m.id is null then 'stale' when m.spent then 'spent' else 'settled' end order by i.n),
+        array_agg(m.handler) filter (where m.ordering_key is not null and m.decision in ('complete', 'cancel', 'bury')),
+        array_agg(m.ordering_key) filter (where m.ordering_key is not null and m.decision in ('complete', 'cancel', 'bury')),
+        (select min(b.next_attempt_at) from back b)
+    into settled_ids, results, ended_handlers, ended_keys, due
+    from item i
+    left join mine m on m.id = i.id and m.n = i.n;
+
+    if ended_keys is not null then
+        perform retryd.unpark_retries(ended_handlers, ended_keys);
+    end if;
+    if due is not null then
+        perform retryd.ring(due);
+    end if;
+    return query select r.id, r.outcome from unnest(settled_ids, results) r (id, outcome);
+end
+$$;
+
+revoke all on function retryd.settle_retries(
+    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[]) from public;
+grant execute on function retryd.settle_retries(
+    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[]) to retryd_worker;

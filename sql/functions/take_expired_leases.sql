@@ -1,0 +1,49 @@
+-- Take over retries whose lease has run out, each under a new token: the old holder is fenced from this instant. The
+-- attempt is counted as lost and logged in the same statement; the lease given is a rescue lease, marked in claimed_by,
+-- under which the decision about the lost attempt is settled. An expired rescue lease counts nothing. Refuses with RT400.
+create or replace function retryd.take_expired_leases(worker text, batch_size int, lease interval default '60 s')
+returns table (
+    id bigint, claim_token bigint, event_id text, event_type text, operation text, handler text, policy text,
+    source text, correlation_id text, payload text, attributes text, error_type text, error_message text,
+    last_error_type text, last_error_message text, priority int, attempt int, lost_attempts int, snoozes int,
+    max_retries int, life int, created_at timestamptz, lease_expires_at timestamptz)
+language plpgsql volatile security definer
+set search_path = retryd, pg_temp
+as $$
+begin
+    perform retryd.check_lease(worker, batch_size, lease);
+
+    return query
+    with lapsed as materialized (
+        select q.id, q.event, q.claim_token, q.claimed_by, starts_with(q.claimed_by, 'rescue/') as rescue
+        from retryd.retry_queue q
+        where q.state = 'processing' and q.lease_expires_at <= (select retryd.now())
+        order by q.lease_expires_at
+        limit batch_size
+        for update skip locked
+    ), taken as (
+        update retryd.retry_queue q
+        set lost_attempts = q.lost_attempts + case when l.rescue then 0 else 1 end, claimed_by = 'rescue/' || worker,
+            claim_token = nextval('retryd.claim_token_seq'), lease_expires_at = (select retryd.now()) + lease
+        from lapsed l
+        where q.id = any(array(select p.id from lapsed p)) and q.id = l.id and q.claim_token = l.claim_token
+        returning q.*
+    ), logged as (
+        insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker, ended_at, outcome,
+            error_type, error_message)
+        select t.id, t.life, l.claim_token, t.attempt, t.handler, l.claimed_by, (select retryd.now()), 'lost',
+            'WorkerLost', 'the lease ran out before the worker reported'
+        from taken t
+        join lapsed l on l.id = t.id
+        where not l.rescue
+    )
+    select b.*
+    from retryd.failure_event e
+    join taken t on t.event = e.id
+    cross join lateral retryd.claim_row(t, e) b
+    where e.id = any(array(select l.event from lapsed l));
+end
+$$;
+
+revoke all on function retryd.take_expired_leases(text, int, interval) from public;
+grant execute on function retryd.take_expired_leases(text, int, interval) to retryd_worker;

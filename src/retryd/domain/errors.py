@@ -1,0 +1,76 @@
+"""The errors that retryd raises, one tree; every other module imports them from here.
+
+    RetrydError
+    ├── ConfigurationError     settings, a policy or a pattern cannot be used
+    ├── Refused                a request was turned down, nothing was written (SQLSTATE RT…)
+    │   └── NotFound           it names something that does not exist (RT404)
+    ├── PayloadUndecodable     what is stored with a retry is not readable JSON
+    ├── TransactionAborted     the caller's transaction had failed before the capture
+    ├── DatabaseUnavailable    PostgreSQL cannot be reached
+    └── SchemaOutdated         the schema is not the one that this version needs
+
+A message says what, where and what to do; without one the first line of the docstring stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+BAD_INPUT: Final = "RT400"
+UNKNOWN: Final = "RT404"
+CONFLICT: Final = "RT409"
+SPENT: Final = "RT412"
+
+
+class RetrydError(Exception):
+    """Something in retryd failed."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").partition("\n")[0])
+
+
+class ConfigurationError(RetrydError):
+    """The configuration cannot be used: `problems` names each key, its value, what is allowed."""
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class Refused(RetrydError):
+    """The request was turned down and nothing was written; `sqlstate` is the code of the SQL door.
+
+    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left.
+    """
+
+    def __init__(self, message: str, sqlstate: str = BAD_INPUT) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class NotFound(Refused):
+    """The request names something that does not exist."""
+
+    def __init__(self, message: str, sqlstate: str = UNKNOWN) -> None:
+        super().__init__(message, sqlstate)
+
+
+class PayloadUndecodable(RetrydError):
+    """The JSON stored with a retry cannot be decoded; `retry_id` tells which retry."""
+
+    def __init__(self, message: str = "", retry_id: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_id = retry_id
+
+
+class TransactionAborted(RetrydError):
+    """The transaction has failed: roll back first, or capture on another connection."""
+
+
+class DatabaseUnavailable(RetrydError):
+    """PostgreSQL cannot be reached: check the database URL and that the server is up."""
+
+
+class SchemaOutdated(RetrydError):
+    """The schema is not the one that this version needs: run `retryd migrate`."""

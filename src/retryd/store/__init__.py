@@ -1,0 +1,1 @@
+"""PostgreSQL: the pool, one method per SQL function, the reads for people, the schema."""

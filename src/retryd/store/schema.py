@@ -1,0 +1,168 @@
+"""The database schema: alembic for the tables, the files of `sql/` for all that is re-applied at head."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from retryd.domain.errors import SchemaOutdated
+from retryd.store.errors import reaching_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import Connection
+
+GRANT = re.compile(r"^grant [^;]*;\n?", re.MULTILINE)
+
+PREPARE = """
+select pg_advisory_xact_lock(hashtextextended('retryd.migrate', 7387));
+create schema if not exists retryd;
+"""
+
+BECOME_OWNER = """
+do $$
+declare
+    owner text;
+begin
+    select n.nspowner::regrole::text into owner from pg_namespace n where n.nspname = 'retryd';
+    execute 'set local role ' || owner;
+end
+$$;
+"""
+
+
+def home(name: str) -> Path:
+    """Return the folder `sql` or `migrations`: inside the wheel, or at the root of a checkout."""
+    packaged = Path(str(files("retryd"))) / f"_{name}"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / name
+
+
+class Script:
+    """SQL of a migration: run on the connection of the migration, or printed in offline mode."""
+
+    def __init__(self, context: MigrationContext, *, roles: bool) -> None:
+        self.context = context
+        self.with_roles = roles
+
+    def run(self, sql: str) -> None:
+        """Run statements in the migration's transaction; several in one string are fine."""
+        if self.context.as_sql:
+            self.context.impl.static_output(sql)
+            return
+        connection = self.context.connection
+        assert connection is not None
+        adapted = connection.connection.dbapi_connection
+        assert adapted is not None
+        adapted.run_async(lambda driver: driver.execute(sql))
+
+    def roles(self, sql: str) -> None:
+        """Run statements about roles and grants, unless roles are unwanted."""
+        if self.with_roles:
+            self.run(sql)
+
+    def prepare(self) -> None:
+        """Wait for a concurrent migration to end, make the schema, become its owner."""
+        self.run(PREPARE)
+        self.run(BECOME_OWNER)
+
+    def apply_objects(self) -> None:
+        """Replace every function and view by what `sql/` says, and make the partitions."""
+        functions, views = objects("functions"), objects("views")
+        names = ", ".join(f"retryd.{name}" for name in views)
+        self.run(f"set local check_function_bodies = off;\ndrop view if exists {names};")
+        for text in (*functions.values(), *(views[name] for name in readable_order(views))):
+            self.run(text if self.with_roles else GRANT.sub("", text))
+        self.run("do $$ begin perform retryd.ensure_partitions(); end $$;")
+
+
+def objects(kind: str) -> dict[str, str]:
+    """Return the text of each object in `sql/functions` or `sql/views` by its name, one a file."""
+    paths = sorted((home("sql") / kind).glob("*.sql"))
+    return {path.stem: path.read_text(encoding="utf-8") for path in paths}
+
+
+def readable_order(views: dict[str, str]) -> Iterable[str]:
+    """Return the names of views so that each comes after those it reads."""
+    reads = {
+        name: {other for other in views if other != name and re.search(rf"retryd\.{other}\b", text)}
+        for name, text in views.items()
+    }
+    return TopologicalSorter(reads).static_order()
+
+
+def head() -> str:
+    """Return the newest revision that this version of retryd knows."""
+    revision = ScriptDirectory.from_config(configuration()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def configuration(*, roles: bool = True, connection: Connection | None = None) -> Config:
+    """Return alembic's configuration for one run; `migrations/env.py` reads the attributes."""
+    config = Config()
+    config.set_main_option("script_location", str(home("migrations")))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(roles=roles, connection=connection)
+    return config
+
+
+async def migrate(dsn: str, revision: str = "head", *, roles: bool = True) -> None:
+    """Bring the schema to a revision (`head`, `-1`, a name) in one transaction.
+
+    Safe to run several at once: they wait for one another. Raises DatabaseUnavailable.
+    """
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: connect(dsn), poolclass=NullPool
+    )
+    down = revision.startswith("-") or revision == "base"
+    move = command.downgrade if down else command.upgrade
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(
+                lambda sync: move(configuration(roles=roles, connection=sync), revision)
+            )
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Open the connection of a migration."""
+    with reaching_database():
+        return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "retryd/migrate"})
+
+
+def offline_sql(*, roles: bool = True) -> None:
+    """Print the whole way to head as one SQL script."""
+    command.upgrade(configuration(roles=roles), "head", sql=True)
+
+
+async def check(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Raise SchemaOutdated unless the database has a revision that this version can work with."""
+    known = await asyncio.to_thread(lambda: set(revisions()))
+    found = await connection.fetchval(
+        "select to_regclass('retryd.alembic_version') is not null"
+    ) and await connection.fetchval("select version_num from retryd.alembic_version")
+    newest = await asyncio.to_thread(head)
+    if found != newest and (not found or found in known):
+        message = f"the schema is at {found or 'nothing'}, this version needs {newest}: run `retryd migrate`"
+        raise SchemaOutdated(message)
+
+
+def revisions() -> Iterator[str]:
+    """Yield every revision that this version of retryd knows, newest first."""
+    for script in ScriptDirectory.from_config(configuration()).walk_revisions():
+        yield script.revision

@@ -52,9 +52,12 @@ Decision: TypeAlias = Complete | Cancelled | Reschedule | Bury | Release
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One line of a settlement; `seconds` is how long the attempt ran, None if nobody knows."""
+    """One line of a settlement.
+
+    `outcome` is None when no attempt was made; `seconds` is how long it ran, None if nobody knows.
+    """
 
     retry: Retry
-    outcome: Outcome
+    outcome: Outcome | None
     decision: Decision
-    seconds: float | None
+    seconds: float | None = None

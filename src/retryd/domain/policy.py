@@ -72,30 +72,6 @@ class Policy:
             raise ConfigurationError(problems)
 
 
-DEFAULT: Final = Policy()
-SQL_OPERATION: Final = Policy("sql_operation", match=("sql.*",), timeout_seconds=15.0)
-EVENT_PUBLISH: Final = Policy("event_publish", match=("event.*",), max_retries=5)
-PRESETS: Final = (DEFAULT, SQL_OPERATION, EVENT_PUBLISH)
-
-
-def choose(policies: Iterable[Policy], operation: str, named: str | None = None) -> Policy:
-    """Choose the named policy, else the closest match, else the one called `default`.
-
-    The closest has most literal characters in the pattern that matches; of equals the smaller name
-    wins. A name that no policy has counts as not given, so a removed policy loses no retry.
-    """
-    by_name = {policy.name: policy for policy in policies}
-    if named in by_name:
-        return by_name[named]
-    found = [
-        (-literal_length(pattern), policy.name)
-        for policy in by_name.values()
-        for pattern in policy.match
-        if matches(pattern, operation)
-    ]
-    return by_name[min(found)[1]] if found else by_name.get(DEFAULT.name, DEFAULT)
-
-
 def _problems(policy: Policy) -> Iterator[str]:
     if not 0 < len(policy.name) <= KEY_BYTES:
         yield f"its name must have 1 to {KEY_BYTES} characters"
@@ -148,3 +124,27 @@ def _shown(value: object) -> str:
         return "an enormous number"  # int has a limit on digits beyond which repr() raises
     text = repr(value)
     return text if len(text) <= KEY_BYTES else text[:KEY_BYTES] + "…"
+
+
+DEFAULT: Final = Policy()
+SQL_OPERATION: Final = Policy("sql_operation", match=("sql.*",), timeout_seconds=15.0)
+EVENT_PUBLISH: Final = Policy("event_publish", match=("event.*",), max_retries=5)
+PRESETS: Final = (DEFAULT, SQL_OPERATION, EVENT_PUBLISH)
+
+
+def choose(policies: Iterable[Policy], operation: str, named: str | None = None) -> Policy:
+    """Choose the named policy, else the closest match, else the one called `default`.
+
+    The closest has most literal characters in the pattern that matches; of equals the smaller name
+    wins. A name that no policy has counts as not given, so a removed policy loses no retry.
+    """
+    by_name = {policy.name: policy for policy in policies}
+    if named in by_name:
+        return by_name[named]
+    found = [
+        (-literal_length(pattern), policy.name)
+        for policy in by_name.values()
+        for pattern in policy.match
+        if matches(pattern, operation)
+    ]
+    return by_name[min(found)[1]] if found else by_name.get(DEFAULT.name, DEFAULT)

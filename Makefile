@@ -1,0 +1,89 @@
+# The tasks of the project. On a fresh machine with Python 3.11 or newer and make, `make demo` and `make test`
+# do all the set-up themselves: a virtual environment in .venv with the locked packages.
+
+# Where to look for an interpreter, best known first; `make PYTHON=/path/to/python3.12 …` takes that one.
+PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3
+VENV ?= .venv
+# Test processes; each has databases of its own.
+JOBS ?= 2
+# More for pytest: `make test PYTEST="-k lease --maxfail=1"` (a part of the tests cannot reach the coverage).
+PYTEST ?=
+# More for the lock: `make lock LOCK=--upgrade` takes the newest versions.
+LOCK ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet $(LOCK)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format bench lock wheel clean
+
+help: ## tell what there is (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## make .venv with the locked packages and the project, editable
+
+demo: setup ## play a failure's whole life on an embedded PostgreSQL
+	$(BIN)/retryd demo
+
+test: setup ## run all tests, with branch coverage of at least 90 %
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: setup ## check format, style, types, layers, SQL and spelling
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint sql
+	$(BIN)/codespell
+
+format: setup ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## measure retryd beside the floor, on one server in one run
+	$(BIN)/python -m benchmarks
+
+lock: setup ## write requirements/*.txt anew from pyproject.toml
+	$(COMPILE) --extra speed --output-file requirements/run.txt
+	$(COMPILE) --all-extras --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+
+wheel: setup ## build the wheel in dist/ and try it in an empty environment
+	rm -rf build dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m venv build/empty
+	build/empty/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/run.txt
+	build/empty/bin/python -m pip --disable-pip-version-check --quiet install --no-deps dist/retryd-*.whl
+	build/empty/bin/retryd --version
+	build/empty/bin/retryd --help
+	build/empty/bin/python -I -c 'from importlib.resources import files; home = files("retryd"); \
+		lost = [name for name in ("_sql", "_migrations", "py.typed") if not home.joinpath(name).exists()]; \
+		raise SystemExit(f"the wheel lacks {lost}" if lost else 0)'
+
+clean: ## remove all that was made here, .venv too
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests migrations benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The packages: made from nothing whenever the lock changes, so that nothing of an older lock stays.
+$(VENV)/.packages: requirements/dev.txt
+	@for python in $(PYTHON); do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "installing into $(VENV) with $$($$python --version)"; \
+			exec $$python -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "retryd needs Python 3.11 or newer with venv and ensurepip; looked at: $(PYTHON)." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# The project itself: its commands and metadata; the code is read from src/ as it stands.
+$(VENV)/.installed: $(VENV)/.packages pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

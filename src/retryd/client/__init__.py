@@ -1,0 +1,1 @@
+"""What applications import: the registry of handlers and the capture of failures."""

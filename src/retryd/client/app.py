@@ -1,0 +1,95 @@
+"""The registry of handlers in an application's code; `retryd run --app module:app` serves it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from retryd.domain.errors import ConfigurationError, Refused
+from retryd.domain.patterns import check_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from retryd.domain.retry import Retry
+
+HandlerFunction: TypeAlias = "Callable[[Retry], object] | Callable[[Retry], Awaitable[object]]"
+Function = TypeVar("Function", bound="HandlerFunction")
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A function and what it is registered for."""
+
+    name: str
+    match: tuple[str, ...]
+    function: HandlerFunction
+    policy: str | None = None
+    dependency: str | None = None
+
+
+class App:
+    """Handlers by name. Nothing is opened and nothing is read before a worker runs the app.
+
+    `database_url` is used where neither a flag nor the environment names a database.
+    """
+
+    def __init__(self, database_url: str | None = None) -> None:
+        self.database_url = database_url
+        self._handlers: dict[str, Registration] = {}
+
+    @property
+    def handlers(self) -> Mapping[str, Registration]:
+        """What is registered, by name."""
+        return MappingProxyType(self._handlers)
+
+    def handler(
+        self,
+        *patterns: str,
+        name: str | None = None,
+        policy: str | None = None,
+        dependency: str | None = None,
+    ) -> Callable[[Function], Function]:
+        """Register a function, async or plain, for the operations that a pattern matches.
+
+        The name is durable: retries carry it. Without one the function's name is taken, `_` as `-`.
+        Raises ConfigurationError for a bad name or pattern, and for a name that is taken.
+        """
+
+        def register(function: Function) -> Function:
+            self._add(
+                Registration(
+                    name or function.__name__.replace("_", "-"),
+                    patterns,
+                    function,
+                    policy,
+                    dependency,
+                )
+            )
+            return function
+
+        return register
+
+    def _add(self, registration: Registration) -> None:
+        name = registration.name
+        if not NAME.fullmatch(name):
+            message = f"handler name {name!r} may hold letters, digits and _ . : - only; pass name="
+            raise ConfigurationError(message)
+        if name in self._handlers:
+            message = f"handler {name!r} is registered twice; give one of them another name="
+            raise ConfigurationError(message)
+        if not registration.match:
+            message = f"handler {name!r} has no pattern; name its operations, such as 'invoice.*'"
+            raise ConfigurationError(message)
+        for pattern in registration.match:
+            try:
+                check_pattern(pattern)
+            except Refused as refused:
+                message = f"handler {name!r}: {refused}"
+                raise ConfigurationError(message) from refused
+        self._handlers[name] = registration

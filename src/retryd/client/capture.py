@@ -1,0 +1,201 @@
+"""Hand a failure to retryd on your own connection, in your own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from retryd.domain.errors import UNKNOWN, NotFound, Refused, TransactionAborted
+from retryd.domain.limits import (
+    ATTRIBUTES_BYTES,
+    CAPTURE_EVENTS,
+    ERROR_MESSAGE_BYTES,
+    ERROR_STACK_BYTES,
+    PAYLOAD_BYTES,
+    check_event_type,
+    check_key,
+    check_priority,
+    cut,
+    encode_json,
+)
+from retryd.domain.outcome import failure_of
+
+CAPTURE: Final = (
+    "select * from retryd.capture_failure($1, $2::text::jsonb, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+    " $12::text::jsonb)"
+)
+CAPTURE_MANY: Final = "select * from retryd.capture_failures($1::text::jsonb)"
+IN_FAILED_TRANSACTION: Final = "25P02"
+KEYS: Final = ("event_id", "source", "correlation_id", "error_type", "ordering_key")
+
+
+class Connection(Protocol):
+    """What capture needs of an asyncpg connection, pool or transaction."""
+
+    async def fetch(self, query: str, /, *arguments: Any) -> Sequence[Any]:
+        """Run a query and return its rows."""
+
+
+async def capture(  # noqa: PLR0913 - these are the arguments of the SQL function, by name
+    connection: Connection,
+    event_type: str,
+    payload: Any = None,
+    *,
+    error: BaseException | None = None,
+    event_id: str | None = None,
+    source: str | None = None,
+    correlation_id: str | None = None,
+    error_type: str | None = None,
+    error_message: str | None = None,
+    error_stack: str | None = None,
+    priority: int | None = None,
+    ordering_key: str | None = None,
+    not_before: datetime | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> list[int]:
+    """Capture a failure event in the connection's transaction; return the ids of its retries.
+
+    `error` fills error_type, error_message and error_stack where they are not given. `payload` is
+    any JSON value, None means `{}`. Values are checked before anything is sent: a Refused leaves
+    the transaction usable. Raises TransactionAborted if the transaction had failed before.
+    """
+    event = checked(
+        {
+            "event_type": event_type,
+            "payload": payload,
+            "event_id": event_id,
+            "source": source,
+            "correlation_id": correlation_id,
+            "error": error,
+            "error_type": error_type,
+            "error_message": error_message,
+            "error_stack": error_stack,
+            "priority": priority,
+            "ordering_key": ordering_key,
+            "not_before": not_before,
+            "attributes": attributes,
+        }
+    )
+    return await _ids(connection, CAPTURE, *event.values())
+
+
+async def capture_many(connection: Connection, events: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Capture up to 10,000 failure events, mappings with the arguments of `capture`, or none.
+
+    Returns the ids of their retries in the order of the events. Raises what `capture` raises; a
+    Refused names the index of the bad event.
+    """
+    if len(events) > CAPTURE_EVENTS:
+        message = f"{len(events)} events in one call, at most {CAPTURE_EVENTS} are allowed; split them"
+        raise Refused(message)
+    return await _ids(connection, CAPTURE_MANY, encode_batch(events))
+
+
+def encode_batch(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return the JSON array that `capture_failures` takes. Raises Refused with the index."""
+    texts = []
+    for index, event in enumerate(events):
+        try:
+            texts.append(encoded(checked(event)))
+        except Refused as refused:
+            message = f"event {index}: {refused}"
+            raise Refused(message, refused.sqlstate) from refused
+    return f"[{','.join(texts)}]"
+
+
+def encoded(event: Mapping[str, Any]) -> str:
+    """Return a checked event as a JSON object; payload and attributes are JSON text already."""
+    members = []
+    for key, value in event.items():
+        if value is None:
+            continue
+        if key in {"payload", "attributes"}:
+            text = value
+        elif isinstance(value, datetime):
+            text = encode_json(key, value.isoformat(), PAYLOAD_BYTES, 1)
+        else:
+            text = encode_json(key, value, PAYLOAD_BYTES, 1)
+        members.append(f'"{key}":{text}')
+    return f"{{{','.join(members)}}}"
+
+
+def checked(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `capture_failure` in their order, checked. Raises Refused."""
+    unknown = sorted(set(event) - ARGUMENTS)
+    if unknown:
+        message = f"unknown key {unknown[0]!r}; an event has {', '.join(sorted(ARGUMENTS))}"
+        raise Refused(message)
+    check_event_type(event.get("event_type"))
+    texts = error_texts(event)
+    for key in KEYS:
+        value = texts[key] if key == "error_type" else event.get(key)
+        if value is not None:
+            check_key(key, value)
+    if event.get("priority") is not None:
+        check_priority(event["priority"])
+    not_before = event.get("not_before")
+    if not_before is not None and (
+        not isinstance(not_before, datetime) or not_before.tzinfo is None
+    ):
+        message = "not_before must be a datetime with a time zone, such as datetime.now(UTC)"
+        raise Refused(message)
+    payload, attributes = event.get("payload"), event.get("attributes")
+    if attributes is not None and not isinstance(attributes, Mapping):
+        message = "attributes must be a mapping"
+        raise Refused(message)
+    return {
+        "event_type": event["event_type"],
+        "payload": encode_json("payload", {} if payload is None else payload, PAYLOAD_BYTES),
+        "event_id": event.get("event_id"),
+        "source": event.get("source"),
+        "correlation_id": event.get("correlation_id"),
+        **texts,
+        "priority": event.get("priority"),
+        "ordering_key": event.get("ordering_key"),
+        "not_before": not_before,
+        "attributes": encode_json("attributes", dict(attributes or {}), ATTRIBUTES_BYTES),
+    }
+
+
+def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return type, message and stack of the error: what is given, else what the exception says."""
+    for key in ("error_message", "error_stack"):
+        if not isinstance(event.get(key), str | None):
+            message = f"{key} is of type {type(event[key]).__name__}: give text"
+            raise Refused(message)
+    error = event.get("error")
+    found = failure_of(error) if error is not None else None
+    message = event.get("error_message") or (found.message if found else None)
+    stack = event.get("error_stack") or (found.stack if found else None)
+    return {
+        "error_type": event.get("error_type") or (found.error_type if found else None),
+        "error_message": None if message is None else cut(message, ERROR_MESSAGE_BYTES),
+        "error_stack": None if stack is None else cut(stack, ERROR_STACK_BYTES),
+    }
+
+
+ARGUMENTS: Final = frozenset(
+    {
+        *KEYS, "event_type", "payload", "error", "error_message", "error_stack", "priority",
+        "not_before", "attributes",
+    }  # fmt: skip
+)
+
+
+async def _ids(connection: Connection, query: str, *arguments: Any) -> list[int]:
+    try:
+        return [row[0] for row in await connection.fetch(query, *arguments)]
+    except Exception as error:
+        state = getattr(error, "sqlstate", None) or ""
+        if state == IN_FAILED_TRANSACTION:
+            message = (
+                "the transaction had failed before the capture: capture after rolling back, "
+                "to a savepoint or on another connection"
+            )
+            raise TransactionAborted(message) from error
+        if state == UNKNOWN:
+            raise NotFound(str(error)) from error
+        if state.startswith("RT"):
+            raise Refused(str(error), state) from error
+        raise

@@ -1,0 +1,159 @@
+"""The composition root: from configuration and code to a worker that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+
+import retryd
+from retryd.client.app import App
+from retryd.domain.backoff import first_delay_bounds
+from retryd.domain.errors import ConfigurationError
+from retryd.embedded import EmbeddedPostgres, default_directory
+from retryd.handlers import HandlerSettings
+from retryd.handlers.python import PythonHandler, from_settings, import_target
+from retryd.settings.load import load
+from retryd.settings.models import configuration_model
+from retryd.store.pool import open_pool
+from retryd.store.queue import Queue
+from retryd.store.reads import Reads
+from retryd.store.schema import check, migrate
+from retryd.telemetry.metrics import Metrics
+from retryd.worker.pruner import Retention
+from retryd.worker.supervisor import Plan, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from pathlib import Path
+
+    from retryd.domain.policy import Policy
+    from retryd.settings.models import Configuration
+
+EMPTY_CHECK_SECONDS = 0.25
+SPARE_CONNECTIONS = 2
+
+
+def load_configuration(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> Configuration:
+    """Load the configuration with the handler kinds that exist. Raises ConfigurationError."""
+    return load(configuration_model(HandlerSettings), path=path, environ=environ, flags=flags)
+
+
+def load_app(target: str) -> App:
+    """Import the App that `--app module:app` names. Raises ConfigurationError."""
+    found = import_target(target)
+    if not isinstance(found, App):
+        message = f"--app {target!r} is a {type(found).__name__}, not a retryd.App"
+        raise ConfigurationError(message)
+    return found
+
+
+def open_handlers(configuration: Configuration, app: App | None) -> list[PythonHandler]:
+    """Make the handlers of configuration and app. Raises ConfigurationError with every problem."""
+    handlers: dict[str, PythonHandler] = {}
+    problems: list[str] = []
+    for name, settings in configuration.handlers.items():
+        try:
+            handlers[name] = from_settings(name, settings)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    policies = configuration.policies()
+    for name, registration in (app.handlers if app else {}).items():
+        if name in handlers:
+            problems.append(f"handler {name!r} is in the configuration and in the app; rename one")
+        elif registration.policy is not None and registration.policy not in policies:
+            problems.append(
+                f"handler {name!r} of the app: there is no policy {registration.policy!r}; "
+                f"there are {', '.join(sorted(policies))}"
+            )
+        handlers[name] = PythonHandler(registration)
+    if problems:
+        raise ConfigurationError(problems)
+    return list(handlers.values())
+
+
+def published(policies: Iterable[Policy]) -> list[dict[str, Any]]:
+    """Return what capture needs to know of each policy."""
+    rows = []
+    for policy in policies:
+        low, high = first_delay_bounds(policy)
+        rows.append(
+            {
+                "name": policy.name,
+                "match": list(policy.match),
+                "priority": policy.priority,
+                "max_retries": policy.max_retries,
+                "max_age_seconds": policy.max_age_seconds,
+                "first_delay_low": low,
+                "first_delay_high": high,
+            }
+        )
+    return rows
+
+
+@asynccontextmanager
+async def embedded_database() -> AsyncIterator[str]:
+    """Run, or join, the embedded PostgreSQL of this user, migrated; yields its address."""
+    async with EmbeddedPostgres(default_directory()) as server:
+        await migrate(server.dsn)
+        yield server.dsn
+
+
+async def run_worker(
+    configuration: Configuration,
+    dsn: str,
+    app: App | None,
+    stop: asyncio.Event,
+    *,
+    until_empty: bool = False,
+) -> None:
+    """Work until `stop` is set or, with `until_empty`, no retry of the handlers is live.
+
+    Raises ConfigurationError, DatabaseUnavailable or SchemaOutdated before anything is claimed.
+    """
+    handlers = open_handlers(configuration, app)
+    worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
+    retry, policies = configuration.retry, configuration.policies()
+    size = max(configuration.database.pool_size, SPARE_CONNECTIONS)
+    async with open_pool(dsn, size=size, application=f"retryd/worker/{worker_id}"[:63]) as pool:
+        async with pool.connection() as connection:
+            await check(connection)
+        queue = Queue(pool, worker_id)
+        await queue.publish_policies(published(policies.values()))
+        await queue.publish_handlers(handler.definition for handler in handlers)
+        listens = retry.listen_notify is not False
+        plan = Plan(
+            claims=retry.enabled and bool(handlers),
+            batch_size=retry.batch_size,
+            worker_count=retry.worker_count,
+            poll_seconds=retry.poll_interval_seconds,
+            lease_seconds=retry.lease_seconds,
+            shutdown_seconds=retry.shutdown_timeout_seconds,
+            retention=Retention(
+                retry.retention.completed_days,
+                retry.retention.attempts_days,
+                retry.retention.dead_letter_days,
+            ),
+            listen_dsn=(configuration.database.listen_dsn or dsn) if listens else None,
+            version=retryd.__version__,
+        )
+        worker = Worker(queue, handlers, policies.values(), Metrics(CollectorRegistry()), plan)
+        async with asyncio.TaskGroup() as tasks:
+            if until_empty:
+                names = [handler.name for handler in handlers]
+                tasks.create_task(stop_when_empty(Reads(pool), names, stop))
+            tasks.create_task(worker.run(stop))
+
+
+async def stop_when_empty(reads: Reads, handlers: list[str], stop: asyncio.Event) -> None:
+    """Set `stop` as soon as no retry of these handlers is live."""
+    while not stop.is_set() and await reads.any_live(handlers):
+        await asyncio.sleep(EMPTY_CHECK_SECONDS)
+    stop.set()

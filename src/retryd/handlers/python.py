@@ -1,0 +1,161 @@
+"""Kind `python`: a function, async on the event loop, plain in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import importlib
+import inspect
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import Field
+
+from retryd.client.app import Registration
+from retryd.domain.errors import ConfigurationError
+from retryd.domain.outcome import Cancel, Failure, Reject, Snooze, Success, failure_of
+from retryd.settings.models import HandlerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from retryd.client.app import HandlerFunction
+    from retryd.domain.outcome import Outcome
+    from retryd.domain.retry import Retry
+
+logger = logging.getLogger("retryd.worker")
+
+
+class PythonHandlerSettings(HandlerSettings):
+    """A function named in the configuration."""
+
+    kind: Literal["python"] = "python"
+    target: str = Field(pattern=r"^[\w.]+:[\w.]+$", description="The function: module:function.")
+
+
+def from_settings(name: str, settings: PythonHandlerSettings) -> PythonHandler:
+    """Import the function. Raises ConfigurationError, which names the handler and the cause."""
+    try:
+        function = import_target(settings.target)
+    except ConfigurationError as error:
+        message = f"handlers.{name}.target: {error}"
+        raise ConfigurationError(message) from error
+    return PythonHandler(
+        Registration(name, settings.match, function, settings.policy, settings.dependency)
+    )
+
+
+def import_target(target: str) -> Any:
+    """Import `module:name`. Raises ConfigurationError."""
+    module_name, _, path = target.partition(":")
+    if not path:
+        message = f"{target!r} is not of the form module:name"
+        raise ConfigurationError(message)
+    try:
+        found: object = importlib.import_module(module_name)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except Exception as error:  # whatever the module does when it is imported
+        message = f"{target!r} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigurationError(message) from error
+    if not callable(found) and not hasattr(found, "handlers"):
+        message = f"{target!r} is no function"
+        raise ConfigurationError(message)
+    return found
+
+
+class PythonHandler:
+    """Calls a function with the retry.
+
+    An exception is a failure; Reject, Snooze and Cancel may be raised or returned; any other
+    return is success. A plain function cannot be stopped: it keeps its slot until it ends, and
+    what it says then counts, since its effect has happened.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        self.name = registration.name
+        self.definition: Mapping[str, object] = {
+            "name": registration.name,
+            "match": list(registration.match),
+            "policy": registration.policy,
+            "dependency": registration.dependency,
+            "kind": "python",
+        }
+        function = registration.function
+        self._run = on_loop(function) if is_async(function) else in_thread(function)
+
+    async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
+        """Make one attempt."""
+        return await self._run(retry, timeout_seconds)
+
+
+def is_async(function: HandlerFunction) -> bool:
+    """Tell whether calling it gives a coroutine."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object with `async def __call__`
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def on_loop(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Outcome]]:
+    """Run a coroutine function here, and cancel it at its timeout."""
+    call = cast("Callable[[Retry], Awaitable[object]]", function)
+
+    async def run(retry: Retry, timeout_seconds: float) -> Outcome:
+        try:
+            async with asyncio.timeout(timeout_seconds) as limit:
+                return outcome_of(await call(retry))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # it is us who are stopped
+                raise
+            return failure_of(error)
+        except BaseException as error:  # a handler's fault is data, SystemExit too
+            if limit.expired() and isinstance(error, TimeoutError):
+                return Failure("TimeoutError", f"no end within {timeout_seconds:g} s")
+            return said_by(error)
+
+    return run
+
+
+def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Outcome]]:
+    """Run a plain function in a daemon thread: one that hangs does not keep the process alive."""
+    call = cast("Callable[[Retry], object]", function)
+
+    async def run(retry: Retry, timeout_seconds: float) -> Outcome:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Outcome] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            try:
+                outcome = outcome_of(context.run(call, retry))
+            except BaseException as error:  # a handler's fault is data, SystemExit too
+                outcome = said_by(error)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(deliver, outcome)
+
+        def deliver(outcome: Outcome) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        started = time.monotonic()
+        threading.Thread(target=work, name=f"retry-{retry.id}", daemon=True).start()
+        outcome = await ended
+        seconds = time.monotonic() - started
+        if seconds > timeout_seconds:
+            logger.warning("attempt_overran", extra={"retry": retry.id, "seconds": round(seconds, 1)})
+        return outcome
+
+    return run
+
+
+def outcome_of(value: object) -> Outcome:
+    """Return what a handler's return value says."""
+    return value if isinstance(value, Reject | Snooze | Cancel) else Success()
+
+
+def said_by(error: BaseException) -> Outcome:
+    """Return what a handler's exception says."""
+    return error if isinstance(error, Reject | Snooze | Cancel) else failure_of(error)

@@ -1,0 +1,230 @@
+"""What a worker asks of PostgreSQL: one method per SQL function, same name."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from retryd.domain.decision import Bury, Cancelled, Complete, Decided, Release, Reschedule
+from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
+from retryd.domain.retry import ErrorInfo, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import asyncpg
+
+    from retryd.domain.decision import Decision
+    from retryd.domain.outcome import Outcome
+    from retryd.store.pool import Pool
+
+
+class Queue:
+    """The functions of the schema as one worker calls them; raises what `reaching_database` says."""
+
+    def __init__(self, pool: Pool, worker: str) -> None:
+        self.worker = worker
+        self._pool = pool
+
+    async def acquire_retry_batch(
+        self, batch_size: int, lease_seconds: float, handlers: Sequence[str]
+    ) -> list[Retry]:
+        """Claim due retries of these handlers."""
+        rows = await self._pool.fetch(
+            "select * from retryd.acquire_retry_batch($1, $2, $3, $4)",
+            self.worker,
+            batch_size,
+            timedelta(seconds=lease_seconds),
+            handlers,
+        )
+        return [retry_of(row) for row in rows]
+
+    async def take_expired_leases(self, batch_size: int, lease_seconds: float) -> list[Retry]:
+        """Take over retries whose worker was lost."""
+        rows = await self._pool.fetch(
+            "select * from retryd.take_expired_leases($1, $2, $3)",
+            self.worker,
+            batch_size,
+            timedelta(seconds=lease_seconds),
+        )
+        return [retry_of(row) for row in rows]
+
+    async def extend_retry_leases(
+        self, ids: Sequence[int], tokens: Sequence[int], lease_seconds: float
+    ) -> set[int]:
+        """Renew leases; the ids that are still held come back."""
+        rows = await self._pool.fetch(
+            "select * from retryd.extend_retry_leases($1, $2, $3, $4)",
+            self.worker,
+            ids,
+            tokens,
+            timedelta(seconds=lease_seconds),
+        )
+        return {row[0] for row in rows}
+
+    async def settle_retries(self, decided: Sequence[Decided]) -> list[str]:
+        """Write decisions; returns `settled`, `stale` or `spent` for each."""
+        lines = [line_of(item) for item in decided]
+        rows = await self._pool.fetch(
+            "select outcome from retryd.settle_retries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            *(list(column) for column in zip(*lines, strict=True)),
+        )
+        return [row[0] for row in rows]
+
+    async def mark_asleep(self, poll_seconds: float, handlers: Sequence[str]) -> float:
+        """Ask to be rung; returns the seconds until the next retry of these handlers is due."""
+        query = "select retryd.mark_asleep($1, $2, $3)"
+        due_in = await self._pool.fetchval(query, self.worker, poll_seconds, handlers)
+        assert isinstance(due_in, float)
+        return due_in
+
+    async def mark_awake(self) -> None:
+        """Ask not to be rung."""
+        await self._pool.fetchval("select retryd.mark_awake($1)", self.worker)
+
+    async def expire_retries(self, batch_size: int) -> int:
+        """Bury retries that are too old; returns how many."""
+        return await self._count("select retryd.expire_retries($1)", batch_size)
+
+    async def unpark_stranded(self, batch_size: int) -> int:
+        """Let followers go on whose predecessor is gone; returns how many."""
+        return await self._count("select retryd.unpark_stranded($1)", batch_size)
+
+    async def route_unrouted(self) -> int:
+        """Give retries without a handler to matching ones; returns how many."""
+        return await self._count("select retryd.route_unrouted()")
+
+    async def ensure_partitions(self) -> int:
+        """Make the partitions of the next days; returns how many were missing."""
+        return await self._count("select retryd.ensure_partitions()")
+
+    async def prune_attempts(self, days: float) -> int:
+        """Forget attempts older than this; returns how many."""
+        return await self._count("select retryd.prune_attempts($1)", timedelta(days=days))
+
+    async def prune_archive(self, days: float) -> int:
+        """Forget done retries older than this; returns how many."""
+        return await self._count("select retryd.prune_archive($1)", timedelta(days=days))
+
+    async def prune_dead_letters(self, days: float) -> int:
+        """Forget dead letters older than this; returns how many."""
+        return await self._count("select retryd.prune_dead_letters($1)", timedelta(days=days))
+
+    async def prune_events(self, days: float, batch_size: int) -> int:
+        """Forget events older than this that nothing refers to; returns how many."""
+        query = "select retryd.prune_events($1, $2)"
+        return await self._count(query, timedelta(days=days), batch_size)
+
+    async def publish_policies(self, policies: Iterable[Mapping[str, object]]) -> None:
+        """Tell capture what it needs to know of policies."""
+        query = "select retryd.publish_policies($1::text::jsonb)"
+        await self._pool.fetch(query, json.dumps(list(policies)))
+
+    async def publish_handlers(self, handlers: Iterable[Mapping[str, object]]) -> list[str]:
+        """Register handlers; the names that are new or changed come back."""
+        query = "select retryd.publish_handlers($1::text::jsonb)"
+        return [row[0] for row in await self._pool.fetch(query, json.dumps(list(handlers)))]
+
+    async def worker_seen(
+        self, host: str, pid: int, version: str, handlers: Mapping[str, str]
+    ) -> None:
+        """Give a sign of life."""
+        query = "select retryd.worker_seen($1, $2, $3, $4, $5::text::jsonb)"
+        await self._pool.fetchval(query, self.worker, host, pid, version, json.dumps(handlers))
+
+    async def worker_gone(self) -> None:
+        """Say good-bye."""
+        await self._pool.fetchval("select retryd.worker_gone($1)", self.worker)
+
+    async def _count(self, query: str, *arguments: object) -> int:
+        counted = await self._pool.fetchval(query, *arguments)
+        assert isinstance(counted, int)
+        return counted
+
+
+def retry_of(row: asyncpg.Record) -> Retry:
+    """Build a retry from a row of a claim; the contract fixes the order of its columns."""
+    (
+        id_, claim_token, event_id, event_type, operation, handler, policy, source, correlation_id,
+        payload, attributes, error_type, error_message, last_error_type, last_error_message,
+        priority, attempt, lost_attempts, snoozes, max_retries, life, created_at, lease_expires_at,
+    ) = row  # fmt: skip
+    return Retry(
+        id_,
+        claim_token,
+        event_id,
+        event_type,
+        operation,
+        handler,
+        policy,
+        source,
+        correlation_id,
+        payload,
+        attributes,
+        ErrorInfo(error_type or "", error_message or "") if error_type or error_message else None,
+        ErrorInfo(last_error_type, last_error_message or "") if last_error_type else None,
+        priority,
+        attempt,
+        lost_attempts,
+        snoozes,
+        max_retries,
+        life,
+        created_at,
+        lease_expires_at,
+    )
+
+
+def line_of(item: Decided) -> tuple[object, ...]:
+    """Return one line of a settlement, in the order of `settle_retries`."""
+    retry = item.retry
+    decision, delay, reason = decision_columns(item.decision)
+    return (
+        retry.id,
+        retry.claim_token,
+        decision,
+        delay,
+        reason,
+        *outcome_columns(item.outcome),
+        item.seconds,
+    )
+
+
+def decision_columns(decision: Decision) -> tuple[str, float | None, str | None]:
+    """Return a decision's word, its delay and its reason."""
+    match decision:
+        case Complete():
+            return "complete", None, None
+        case Cancelled():
+            return "cancel", None, None
+        case Reschedule(delay=delay):
+            return "reschedule", delay, None
+        case Bury(reason=reason):
+            return "bury", None, reason
+        case Release(delay=delay, snooze=snooze):
+            return ("snooze", delay, None) if snooze else ("release", None, None)
+        case _:
+            assert_never(decision)
+
+
+def outcome_columns(
+    outcome: Outcome | None,
+) -> tuple[str | None, str | None, str | None, str | None]:
+    """Return an outcome's word, error type, message and stack, as the log of attempts has them."""
+    match outcome:
+        case None:
+            return None, None, None, None
+        case Success():
+            return "success", None, None, None
+        case Failure(error_type=error_type, message=message, stack=stack):
+            return "failure", error_type, message, stack
+        case Snooze():
+            return "snoozed", None, None, None
+        case Reject(why=why):
+            return "rejected", "Reject", why, None
+        case Cancel(why=why):
+            return "cancelled", None, why or None, None
+        case Lost():
+            return "lost", "WorkerLost", "the lease ran out before the worker reported", None
+        case _:
+            assert_never(outcome)

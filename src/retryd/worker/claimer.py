@@ -1,0 +1,84 @@
+"""Claims due retries as slots get free, and sleeps until the next one is due."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from retryd.worker.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from retryd.ports import Observer
+    from retryd.store.queue import Queue
+    from retryd.worker.leases import Leases
+    from retryd.worker.runner import Runner
+
+
+class Claimer(Service):
+    """Walks the lanes of its handlers. Polling is the truth; being woken only makes it prompt."""
+
+    def __init__(  # noqa: PLR0913 - the parts it joins
+        self,
+        queue: Queue,
+        runner: Runner,
+        leases: Leases,
+        observer: Observer,
+        handlers: Sequence[str],
+        *,
+        batch_size: int,
+        poll_seconds: float,
+    ) -> None:
+        super().__init__()
+        self._queue = queue
+        self._runner = runner
+        self._leases = leases
+        self._observer = observer
+        self._handlers = handlers
+        self._batch_size = batch_size
+        self._poll_seconds = poll_seconds
+        self._short_of_room = False
+        self._marked_asleep = False
+        self._next_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def room_made(self) -> None:
+        """Claim again, if it was for want of room that we did not."""
+        if self._short_of_room:
+            self.wake()
+
+    def due_in(self, seconds: float) -> None:
+        """Claim no later than in so many seconds: something was put back."""
+        at = time.monotonic() + seconds
+        if at >= self._next_at:
+            return
+        self._next_at = at
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.wake)
+
+    async def step(self) -> float:
+        """Claim one batch; return how long nothing more is expected."""
+        asked = min(self._batch_size, self._runner.room)
+        self._short_of_room = asked == 0
+        if self._short_of_room:
+            return self._poll_seconds
+        asked_at = time.monotonic()
+        retries = await self._queue.acquire_retry_batch(
+            asked, self._leases.seconds, self._handlers
+        )
+        self._observer.claimed(len(retries), time.monotonic() - asked_at)
+        self._leases.add(retries, asked_at)
+        self._runner.put(retries)
+        if len(retries) == asked:
+            if self._marked_asleep:
+                self._marked_asleep = False
+                await self._queue.mark_awake()
+            return 0
+        self._next_at = time.monotonic() + self._poll_seconds
+        self._marked_asleep = True
+        due_in = await self._queue.mark_asleep(self._poll_seconds, self._handlers)
+        self._next_at = min(self._next_at, time.monotonic() + due_in)
+        return due_in

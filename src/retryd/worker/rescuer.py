@@ -1,0 +1,59 @@
+"""Takes over retries whose worker was lost, and decides about them as about any outcome."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from retryd.domain.decide import decide
+from retryd.domain.decision import Decided
+from retryd.domain.outcome import Lost
+from retryd.domain.policy import choose
+from retryd.worker.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from retryd.domain.policy import Policy
+    from retryd.ports import Observer
+    from retryd.store.queue import Queue
+    from retryd.worker.settler import Settler
+
+BATCH = 200
+
+logger = logging.getLogger("retryd.worker")
+
+
+class Rescuer(Service):
+    """Any worker rescues for all: whatever handler a lapsed lease belongs to."""
+
+    def __init__(  # noqa: PLR0913 - the parts it joins
+        self,
+        queue: Queue,
+        settler: Settler,
+        observer: Observer,
+        policies: Iterable[Policy],
+        *,
+        lease_seconds: float,
+        every_seconds: float,
+    ) -> None:
+        super().__init__()
+        self._queue = queue
+        self._settler = settler
+        self._observer = observer
+        self._policies = tuple(policies)
+        self._lease_seconds = lease_seconds
+        self._every_seconds = every_seconds
+
+    async def step(self) -> float:
+        """Rescue one batch."""
+        retries = await self._queue.take_expired_leases(BATCH, self._lease_seconds)
+        for retry in retries:
+            policy = choose(self._policies, retry.operation, retry.policy)
+            decision = decide(retry, Lost(), policy, random.random())
+            self._settler.put(Decided(retry, Lost(), decision))
+        if retries:
+            self._observer.rescued(len(retries))
+            logger.warning("retries_rescued", extra={"retries": len(retries)})
+        return 0 if len(retries) == BATCH else self._every_seconds

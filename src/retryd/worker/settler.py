@@ -1,0 +1,99 @@
+"""Writes decisions, many in one round trip; what comes in meanwhile makes the next batch."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+import asyncio
+
+from retryd.domain.decision import Bury, Decided, Release, Reschedule
+from retryd.domain.errors import DatabaseUnavailable
+from retryd.worker.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from retryd.ports import Observer
+    from retryd.store.queue import Queue
+    from retryd.worker.leases import Leases
+
+LARGEST_BATCH = 1_000
+IDLE_SECONDS = 60.0
+
+logger = logging.getLogger("retryd.worker")
+
+
+class Settler(Service):
+    """Takes decisions without waiting and settles them in the order they came.
+
+    `on_due` hears in how many seconds the first of the retries that were put back is due.
+    """
+
+    def __init__(
+        self, queue: Queue, leases: Leases, observer: Observer, on_due: Callable[[float], None]
+    ) -> None:
+        super().__init__()
+        self._queue = queue
+        self._leases = leases
+        self._observer = observer
+        self._on_due = on_due
+        self._waiting: deque[Decided] = deque()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def put(self, decided: Decided) -> None:
+        """Have a decision written; its lease is kept until then."""
+        if held := self._leases.get(decided.retry):
+            held.reported = True
+            held.on_lost = None
+        self._waiting.append(decided)
+        self._empty.clear()
+        self.wake()
+
+    async def emptied(self) -> None:
+        """Wait until nothing is left to write."""
+        await self._empty.wait()
+
+    async def step(self) -> float:
+        """Settle one batch."""
+        batch = [self._waiting.popleft() for _ in range(min(LARGEST_BATCH, len(self._waiting)))]
+        if batch:
+            try:
+                results = await self._settle(batch)
+            except DatabaseUnavailable:
+                self._waiting.extendleft(reversed(batch))
+                raise
+            self._take_in(batch, results)
+        if self._waiting:
+            return 0
+        self._empty.set()
+        return IDLE_SECONDS
+
+    async def _settle(self, batch: Sequence[Decided]) -> list[str]:
+        """Write a batch; if PostgreSQL refuses it, each decision on its own."""
+        try:
+            return await self._queue.settle_retries(batch)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                logger.exception("settlement_refused", extra={"retry": batch[0].retry.id})
+                return ["refused"]  # its lease runs out, and the loss is counted
+        return [result for decided in batch for result in await self._settle([decided])]
+
+    def _take_in(self, batch: Sequence[Decided], results: Sequence[str]) -> None:
+        soonest: float | None = None
+        for decided, result in zip(batch, results, strict=True):
+            self._leases.drop(decided.retry)
+            self._observer.settled(decided, result)
+            if result == "spent":
+                self._waiting.append(
+                    Decided(decided.retry, decided.outcome, Bury("exhausted"), decided.seconds)
+                )
+            elif isinstance(decided.decision, Reschedule | Release):
+                delay = decided.decision.delay
+                soonest = delay if soonest is None else min(soonest, delay)
+        if soonest is not None:
+            self._on_due(soonest)

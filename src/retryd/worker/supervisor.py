@@ -1,0 +1,144 @@
+"""Starts the services in order, waits for the end, drains: nothing that was claimed is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from retryd.domain.errors import DatabaseUnavailable
+from retryd.worker.claimer import Claimer
+from retryd.worker.doorbell import Doorbell
+from retryd.worker.expirer import Expirer
+from retryd.worker.lease_keeper import LeaseKeeper
+from retryd.worker.leases import Leases
+from retryd.worker.presence import Presence
+from retryd.worker.pruner import Pruner, Retention
+from retryd.worker.rescuer import Rescuer
+from retryd.worker.runner import Runner
+from retryd.worker.settler import Settler
+from retryd.worker.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from retryd.domain.policy import Policy
+    from retryd.ports import Handler, Observer
+    from retryd.store.queue import Queue
+    from retryd.worker.service import Service
+
+FLUSH_SECONDS = 5.0
+
+logger = logging.getLogger("retryd.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one worker works; durations in seconds. `listen_dsn` None: poll only."""
+
+    claims: bool
+    batch_size: int
+    worker_count: int
+    poll_seconds: float
+    lease_seconds: float
+    shutdown_seconds: float
+    retention: Retention
+    listen_dsn: str | None
+    version: str
+
+
+class Worker:
+    """One worker: its handlers, its services, its retries in hand."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        handlers: Sequence[Handler],
+        policies: Iterable[Policy],
+        observer: Observer,
+        plan: Plan,
+    ) -> None:
+        self._plan = plan
+        self._queue = queue
+        by_name: Mapping[str, Handler] = {handler.name: handler for handler in handlers}
+        policies = tuple(policies)
+        leases = Leases(plan.lease_seconds)
+        self._settler = Settler(queue, leases, observer, lambda delay: self._claimer.due_in(delay))
+        self._runner = Runner(
+            by_name,
+            policies,
+            leases,
+            self._settler,
+            plan.worker_count,
+            lambda: self._claimer.room_made(),
+        )
+        self._claimer = Claimer(
+            queue,
+            self._runner,
+            leases,
+            observer,
+            sorted(by_name),
+            batch_size=plan.batch_size,
+            poll_seconds=plan.poll_seconds,
+        )
+        self._keepers: list[Service] = [
+            self._settler,
+            LeaseKeeper(queue, leases),
+            Rescuer(
+                queue,
+                self._settler,
+                observer,
+                policies,
+                lease_seconds=plan.lease_seconds,
+                every_seconds=plan.poll_seconds,
+            ),
+            Expirer(queue, plan.poll_seconds),
+            Sweeper(queue, plan.poll_seconds),
+            Pruner(queue, plan.retention),
+            Presence(queue, handlers, plan.version),
+        ]
+        if plan.listen_dsn is not None:
+            application = f"retryd/doorbell/{queue.worker}"[:63]
+            self._keepers.append(Doorbell(plan.listen_dsn, application, self._claimer.wake))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then drain within the time that the plan gives."""
+        claims = self._plan.claims and self._runner.room > 0
+        keeping = [
+            asyncio.create_task(service.run(), name=service.name) for service in self._keepers
+        ]
+        claiming = asyncio.create_task(self._claimer.run(), name="claimer") if claims else None
+        self._runner.start()
+        logger.info("worker_started", extra={"worker": self._queue.worker})
+        try:
+            await stop.wait()
+            await self._drain(claiming)
+        finally:
+            for service in self._keepers:
+                service.stop()
+            for task in (*keeping, *([claiming] if claiming else [])):
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+            await self._runner.abort()
+        with suppress(DatabaseUnavailable):
+            await self._queue.worker_gone()
+        logger.info("worker_stopped", extra={"worker": self._queue.worker})
+
+    async def _drain(self, claiming: asyncio.Task[None] | None) -> None:
+        """Claim no more, give back what has not started, let running attempts end, settle all."""
+        self._claimer.stop()
+        if claiming is not None:
+            await claiming
+        released = self._runner.release_waiting()
+        cancelled = 0
+        try:
+            async with asyncio.timeout(self._plan.shutdown_seconds):
+                await self._runner.finished()
+        except TimeoutError:
+            cancelled = await self._runner.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._settler.emptied()
+        logger.info("worker_drained", extra={"released": released, "cancelled": cancelled})

@@ -1,0 +1,136 @@
+"""PostgreSQL for the tests: one server, one migrated template, a database for each test."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from retryd.store.schema import migrate
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+# A crash of the machine may lose a test's data.
+FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+}
+
+# `create or replace` keeps the owner and the grants of the function.
+MOVABLE_CLOCK = """
+    create schema retryd_test;
+    create table retryd_test.clock (ahead interval not null);
+    insert into retryd_test.clock (ahead) values ('0');
+    grant usage on schema retryd_test to public;
+    grant select on retryd_test.clock to public;
+    create or replace function retryd.now() returns timestamptz
+    language sql volatile parallel safe
+    as $$ select clock_timestamp() + (select c.ahead from retryd_test.clock c) $$;
+"""
+
+
+class Database:
+    """A database that lives for one test, and the connections that the test opened to it."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._connections: list[Connection] = []
+
+    async def connect(self) -> Connection:
+        """Open a connection; it is closed with the test, whatever it is doing then."""
+        connection = await asyncpg.connect(self.dsn)
+        self._connections.append(connection)
+        return connection
+
+    def disconnect(self) -> None:
+        """Break what the test left open."""
+        for connection in self._connections:
+            connection.terminate()
+
+
+class Clock:
+    """Moves `retryd.now()` of one database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass for every statement that begins from here on; they add up."""
+        await self._connection.execute(
+            "update retryd_test.clock set ahead = ahead + make_interval(secs => $1)", seconds
+        )
+
+
+class Cluster:
+    """A server in which databases with names of their own are made and dropped."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._names = (f"retryd_test_{secrets.token_hex(6)}_{number}" for number in count())
+
+    @asynccontextmanager
+    async def database(self, template: str = "template1") -> AsyncIterator[Database]:
+        """Make a copy of `template`, and drop it at the end, whoever is connected."""
+        name = await self.create(template)
+        database = Database(self.dsn_of(name))
+        try:
+            yield database
+        finally:
+            database.disconnect()
+            await self.drop(name)
+
+    async def create_template(self) -> str:
+        """Make a database with the schema of retryd and a clock that tests can move."""
+        name = await self.create("template1")
+        connection = await asyncpg.connect(self._dsn)
+        try:
+            may_make_roles = await connection.fetchval(
+                "select rolsuper or rolcreaterole from pg_roles where rolname = current_user"
+            )
+        finally:
+            await connection.close()
+        await migrate(self.dsn_of(name), roles=may_make_roles)
+        await self._execute(MOVABLE_CLOCK, self.dsn_of(name))
+        return name
+
+    async def create(self, template: str) -> str:
+        """Make a copy of `template`; returns its name."""
+        name = next(self._names)
+        await self._execute(f"create database {name} template {template}", self._dsn)
+        return name
+
+    async def drop(self, name: str) -> None:
+        """Drop a database and break the connections to it."""
+        await self._execute(f"drop database {name} with (force)", self._dsn)
+
+    def dsn_of(self, name: str) -> str:
+        """Return the address of a database of this server."""
+        return urlsplit(self._dsn)._replace(path=f"/{name}").geturl()
+
+    async def _execute(self, statements: str, dsn: str) -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """Make a directory that every user may enter; pytest's own are closed to others."""
+    path = Path(tempfile.mkdtemp(prefix="retryd-test-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)

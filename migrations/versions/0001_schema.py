@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 ROLES = """
+set local role none;
 do $$
 declare
     role text;

@@ -38,10 +38,10 @@ begin
         ) last on true
         order by g.id
         on conflict on constraint dead_letter_pkey do update
-        set status = 'failed', reason = excluded.reason, attempt = excluded.attempt,
-            lost_attempts = excluded.lost_attempts, snoozes = excluded.snoozes, life = excluded.life,
-            handler = excluded.handler, error_type = excluded.error_type, error_message = excluded.error_message,
-            error_stack = excluded.error_stack, dead_at = excluded.dead_at
+        set status = 'failed', reason = excluded.reason, handler = excluded.handler, policy = excluded.policy,
+            max_retries = excluded.max_retries, attempt = excluded.attempt, lost_attempts = excluded.lost_attempts,
+            snoozes = excluded.snoozes, life = excluded.life, error_type = excluded.error_type,
+            error_message = excluded.error_message, error_stack = excluded.error_stack, dead_at = excluded.dead_at
     )
     select count(*), array_agg(g.handler) filter (where g.ordering_key is not null and g.state <> 'parked'),
         array_agg(g.ordering_key) filter (where g.ordering_key is not null and g.state <> 'parked')

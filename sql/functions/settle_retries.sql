@@ -1,6 +1,6 @@
 -- Write many decisions at once: the only writer of a held retry. decisions: complete, cancel, reschedule, bury, release,
 -- snooze; delays in seconds (clamped to 0 … 366 days); seconds: how long the attempt ran. Returns a row per item, in order:
--- settled; stale (id and token are not the current claim: nothing changed); spent (no reschedule of a spent retry).
+-- settled; stale (id and token are not the current claim: nothing changed); spent (it cannot go back: nothing changed).
 -- Locks: retry_queue by id ascending, then dead_letter.
 create or replace function retryd.settle_retries(
     ids bigint[], tokens bigint[], decisions text[], delays float8[] default null, reasons text[] default null,
@@ -40,9 +40,11 @@ begin
                 else 'failure'
             end) as outcome, i.error_type, i.error_stack,
             retryd.cut_text(i.error_message, 8192) as error_message, starts_with(l.claimed_by, 'rescue/') as rescue,
-            case i.decision
-                when 'reschedule' then l.attempt - l.lost_attempts >= l.max_retries or l.lost_attempts >= 1000
-                when 'snooze' then l.snoozes >= 1000
+            case
+                when i.decision in ('complete', 'cancel', 'bury') then false
+                when l.lost_attempts >= 1000 then true
+                when i.decision = 'reschedule' then l.attempt - l.lost_attempts >= l.max_retries
+                when i.decision = 'snooze' then l.snoozes >= 1000
                 else false
             end as spent
         from locked l
@@ -54,7 +56,7 @@ begin
     ), back as (
         update retryd.retry_queue q
         set state = 'pending', claimed_by = null, claim_token = null, lease_expires_at = null,
-            attempt = q.attempt - case when m.decision = 'reschedule' then 0 else 1 end,
+            attempt = q.attempt - case when m.decision = 'reschedule' or m.rescue then 0 else 1 end,
             snoozes = q.snoozes + case when m.decision = 'snooze' then 1 else 0 end,
             next_attempt_at = case when m.decision = 'release' then q.next_attempt_at else m.due end
         from mine m
@@ -98,10 +100,10 @@ begin
         where m.decision = 'bury'
         order by m.id
         on conflict on constraint dead_letter_pkey do update
-        set status = 'failed', reason = excluded.reason, attempt = excluded.attempt,
-            lost_attempts = excluded.lost_attempts, snoozes = excluded.snoozes, life = excluded.life,
-            handler = excluded.handler, error_type = excluded.error_type, error_message = excluded.error_message,
-            error_stack = excluded.error_stack, dead_at = excluded.dead_at
+        set status = 'failed', reason = excluded.reason, handler = excluded.handler, policy = excluded.policy,
+            max_retries = excluded.max_retries, attempt = excluded.attempt, lost_attempts = excluded.lost_attempts,
+            snoozes = excluded.snoozes, life = excluded.life, error_type = excluded.error_type,
+            error_message = excluded.error_message, error_stack = excluded.error_stack, dead_at = excluded.dead_at
     )
     select array_agg(i.id order by i.n),
         array_agg(case when m.id is null then 'stale' when m.spent then 'spent' else 'settled' end order by i.n),

@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -16,11 +17,12 @@ from retryd.client.app import App
 from retryd.domain.backoff import first_delay_bounds
 from retryd.domain.errors import ConfigurationError
 from retryd.embedded import EmbeddedPostgres, default_directory
-from retryd.handlers import HandlerSettings
-from retryd.handlers.python import PythonHandler, from_settings, import_target
+from retryd.handlers import HandlerSettings, open_handler
+from retryd.handlers.python import PythonHandler, import_target
 from retryd.settings.load import load
 from retryd.settings.models import configuration_model
-from retryd.store.pool import open_pool
+from retryd.store.operators import Operators
+from retryd.store.pool import Pool, open_pool
 from retryd.store.queue import Queue
 from retryd.store.reads import Reads
 from retryd.store.schema import check, migrate
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from retryd.domain.policy import Policy
+    from retryd.ports import Handler
     from retryd.settings.models import Configuration
 
 EMPTY_CHECK_SECONDS = 0.25
@@ -55,13 +58,13 @@ def load_app(target: str) -> App:
     return found
 
 
-def open_handlers(configuration: Configuration, app: App | None) -> list[PythonHandler]:
+def open_handlers(configuration: Configuration, app: App | None) -> list[Handler]:
     """Make the handlers of configuration and app. Raises ConfigurationError with every problem."""
-    handlers: dict[str, PythonHandler] = {}
+    handlers: dict[str, Handler] = {}
     problems: list[str] = []
     for name, settings in configuration.handlers.items():
         try:
-            handlers[name] = from_settings(name, settings)
+            handlers[name] = open_handler(name, settings)
         except ConfigurationError as error:
             problems.extend(error.problems)
     policies = configuration.policies()
@@ -106,6 +109,32 @@ async def embedded_database() -> AsyncIterator[str]:
         yield server.dsn
 
 
+@asynccontextmanager
+async def open_database(choice: DatabaseChoice) -> AsyncIterator[str]:
+    """Yield the address of the chosen database; the embedded one runs meanwhile."""
+    if choice.url is not None:
+        yield choice.url.get_secret_value()
+        return
+    async with embedded_database() as dsn:
+        yield dsn
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What a person may ask of the database, and do in it."""
+
+    pool: Pool
+    reads: Reads
+    operators: Operators
+
+
+@asynccontextmanager
+async def open_store(dsn: str) -> AsyncIterator[Store]:
+    """Open the store for a person; no connection is made before the first question."""
+    async with open_pool(dsn, size=1, application="retryd/cli") as pool:
+        yield Store(pool, Reads(pool), Operators(pool))
+
+
 async def run_worker(
     configuration: Configuration,
     dsn: str,
@@ -128,7 +157,8 @@ async def run_worker(
         queue = Queue(pool, worker_id)
         await queue.publish_policies(published(policies.values()))
         await queue.publish_handlers(handler.definition for handler in handlers)
-        listens = retry.listen_notify is not False
+        listen_url = configuration.database.listen_url
+        listen_dsn = listen_url.get_secret_value() if listen_url else dsn
         plan = Plan(
             claims=retry.enabled and bool(handlers),
             batch_size=retry.batch_size,
@@ -141,7 +171,7 @@ async def run_worker(
                 retry.retention.attempts_days,
                 retry.retention.dead_letter_days,
             ),
-            listen_dsn=(configuration.database.listen_dsn or dsn) if listens else None,
+            listen_dsn=None if retry.listen_notify is False else listen_dsn,
             version=retryd.__version__,
         )
         worker = Worker(queue, handlers, policies.values(), Metrics(CollectorRegistry()), plan)
@@ -155,5 +185,7 @@ async def run_worker(
 async def stop_when_empty(reads: Reads, handlers: list[str], stop: asyncio.Event) -> None:
     """Set `stop` as soon as no retry of these handlers is live."""
     while not stop.is_set() and await reads.any_live(handlers):
-        await asyncio.sleep(EMPTY_CHECK_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EMPTY_CHECK_SECONDS):
+                await stop.wait()
     stop.set()

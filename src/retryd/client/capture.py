@@ -22,12 +22,17 @@ from retryd.domain.limits import (
 from retryd.domain.outcome import failure_of
 
 CAPTURE: Final = (
-    "select * from retryd.capture_failure($1, $2::text::jsonb, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-    " $12::text::jsonb)"
+    "select * from retryd.capture_failure("
+    "$1, $2::text::jsonb, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb)"
 )
 CAPTURE_MANY: Final = "select * from retryd.capture_failures($1::text::jsonb)"
 IN_FAILED_TRANSACTION: Final = "25P02"
 KEYS: Final = ("event_id", "source", "correlation_id", "error_type", "ordering_key")
+REST: Final = (
+    *("event_type", "payload", "error", "error_message", "error_stack"),
+    *("priority", "not_before", "attributes"),
+)
+ARGUMENTS: Final = {*KEYS, *REST}
 
 
 class Connection(Protocol):
@@ -37,7 +42,7 @@ class Connection(Protocol):
         """Run a query and return its rows."""
 
 
-async def capture(  # noqa: PLR0913 - these are the arguments of the SQL function, by name
+async def capture(
     connection: Connection,
     event_type: str,
     payload: Any = None,
@@ -87,7 +92,9 @@ async def capture_many(connection: Connection, events: Sequence[Mapping[str, Any
     Refused names the index of the bad event.
     """
     if len(events) > CAPTURE_EVENTS:
-        message = f"{len(events)} events in one call, at most {CAPTURE_EVENTS} are allowed; split them"
+        message = (
+            f"{len(events)} events in one call, at most {CAPTURE_EVENTS} are allowed; split them"
+        )
         raise Refused(message)
     return await _ids(connection, CAPTURE_MANY, encode_batch(events))
 
@@ -162,8 +169,7 @@ def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
     """Return type, message and stack of the error: what is given, else what the exception says."""
     for key in ("error_message", "error_stack"):
         if not isinstance(event.get(key), str | None):
-            message = f"{key} is of type {type(event[key]).__name__}: give text"
-            raise Refused(message)
+            raise Refused(f"{key} is of type {type(event[key]).__name__}: give text")
     error = event.get("error")
     found = failure_of(error) if error is not None else None
     message = event.get("error_message") or (found.message if found else None)
@@ -173,14 +179,6 @@ def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
         "error_message": None if message is None else cut(message, ERROR_MESSAGE_BYTES),
         "error_stack": None if stack is None else cut(stack, ERROR_STACK_BYTES),
     }
-
-
-ARGUMENTS: Final = frozenset(
-    {
-        *KEYS, "event_type", "payload", "error", "error_message", "error_stack", "priority",
-        "not_before", "attributes",
-    }  # fmt: skip
-)
 
 
 async def _ids(connection: Connection, query: str, *arguments: Any) -> list[int]:

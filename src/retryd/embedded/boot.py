@@ -52,7 +52,9 @@ async def running(directory: Directory) -> Running | None:
     try:
         connection = await asyncpg.connect(found.dsn, timeout=_ANSWER_SECONDS)
         try:
-            data = await connection.fetchval("select current_setting('data_directory')")
+            data = await connection.fetchval(
+                "select current_setting('data_directory')", timeout=_ANSWER_SECONDS
+            )
         finally:
             await connection.close(timeout=_ANSWER_SECONDS)
         # The pid file of a copied directory leads to the server of the original.
@@ -103,7 +105,8 @@ async def launch(
                 directory, binaries, account, {**settings, "port": str(port)}, log
             )
         try:
-            found = await _answer(child, directory, deadline)
+            # Even the last attempt gets the time to say why it fails.
+            found = await _answer(child, directory, max(deadline, time.monotonic() + 1.0))
         except BaseException:
             await end(child, within=STOP_SECONDS)
             raise

@@ -17,7 +17,7 @@ from pydantic import Field
 from retryd.client.app import Registration
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.outcome import Cancel, Failure, Reject, Snooze, Success, failure_of
-from retryd.settings.models import HandlerSettings
+from retryd.settings.handler import HandlerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -103,15 +103,16 @@ def on_loop(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Out
     call = cast("Callable[[Retry], Awaitable[object]]", function)
 
     async def run(retry: Retry, timeout_seconds: float) -> Outcome:
+        limit = asyncio.timeout(timeout_seconds)
         try:
-            async with asyncio.timeout(timeout_seconds) as limit:
+            async with limit:
                 return outcome_of(await call(retry))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # it is us who are stopped
                 raise
             return failure_of(error)
-        except BaseException as error:  # a handler's fault is data, SystemExit too
+        except BaseException as error:  # noqa: BLE001 - a handler's fault is data, SystemExit too
             if limit.expired() and isinstance(error, TimeoutError):
                 return Failure("TimeoutError", f"no end within {timeout_seconds:g} s")
             return said_by(error)
@@ -121,7 +122,6 @@ def on_loop(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Out
 
 def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Outcome]]:
     """Run a plain function in a daemon thread: one that hangs does not keep the process alive."""
-    call = cast("Callable[[Retry], object]", function)
 
     async def run(retry: Retry, timeout_seconds: float) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -130,8 +130,8 @@ def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[O
 
         def work() -> None:
             try:
-                outcome = outcome_of(context.run(call, retry))
-            except BaseException as error:  # a handler's fault is data, SystemExit too
+                outcome = outcome_of(context.run(function, retry))
+            except BaseException as error:  # noqa: BLE001 - a handler's fault is data, SystemExit too
                 outcome = said_by(error)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(deliver, outcome)
@@ -145,7 +145,9 @@ def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[O
         outcome = await ended
         seconds = time.monotonic() - started
         if seconds > timeout_seconds:
-            logger.warning("attempt_overran", extra={"retry": retry.id, "seconds": round(seconds, 1)})
+            logger.warning(
+                "attempt_overran", extra={"retry": retry.id, "seconds": round(seconds, 1)}
+            )
         return outcome
 
     return run

@@ -1,4 +1,4 @@
-"""From what the driver raises to the errors of the domain: SQLSTATE `RT…` is a refusal, a lost line is an outage."""
+"""From what the driver raises to our own errors: `RT…` is a refusal, a lost line an outage."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def reaching_database() -> Iterator[None]:
         raise SchemaOutdated(message) from error
     except OUTAGES as error:
         cause = str(error) or type(error).__name__
-        message = f"PostgreSQL cannot be reached ({cause}): check the database URL and that it is up"
+        message = (
+            f"PostgreSQL cannot be reached ({cause}): check the database URL and that it is up"
+        )
         raise DatabaseUnavailable(message) from error
     except asyncpg.PostgresError as error:
         refusal = refused(error)

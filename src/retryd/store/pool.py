@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
+from typing_extensions import override
 
 from retryd.store.errors import reaching_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from typing import TypeAlias
+
+    Plain: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Plain = asyncpg.Connection  # generic only in its stubs
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 SETTINGS = {"jit": "off", "timezone": "UTC"}
 
 
-class SharedConnection(asyncpg.Connection[asyncpg.Record]):
+class SharedConnection(Plain):
     """A connection that goes back to the pool as it is.
 
     No session state is ever set on it, so the driver's reset, a round trip each time and harmful
     to other people's sessions behind pgbouncer, has nothing to undo.
     """
 
+    @override
     def get_reset_query(self) -> str:
         """Say that there is nothing to reset."""
         return ""
@@ -41,7 +48,7 @@ class Pool:
         with reaching_database():
             connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
             try:
-                yield connection
+                yield cast("asyncpg.Connection[asyncpg.Record]", connection)
             finally:
                 await self._pool.release(connection, timeout=CONNECT_TIMEOUT_SECONDS)
 
@@ -50,7 +57,7 @@ class Pool:
         async with self.connection() as connection:
             return await connection.fetch(query, *arguments)
 
-    async def fetchval(self, query: str, *arguments: object) -> object:
+    async def fetchval(self, query: str, *arguments: object) -> Any:
         """Run one statement and return the first value of its first row."""
         async with self.connection() as connection:
             return await connection.fetchval(query, *arguments)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Queue:
-    """The functions of the schema as one worker calls them; raises what `reaching_database` says."""
+    """The SQL functions as one worker calls them; raises what `reaching_database` says."""
 
     def __init__(self, pool: Pool, worker: str) -> None:
         self.worker = worker
@@ -75,9 +75,7 @@ class Queue:
     async def mark_asleep(self, poll_seconds: float, handlers: Sequence[str]) -> float:
         """Ask to be rung; returns the seconds until the next retry of these handlers is due."""
         query = "select retryd.mark_asleep($1, $2, $3)"
-        due_in = await self._pool.fetchval(query, self.worker, poll_seconds, handlers)
-        assert isinstance(due_in, float)
-        return due_in
+        return float(await self._pool.fetchval(query, self.worker, poll_seconds, handlers))
 
     async def mark_awake(self) -> None:
         """Ask not to be rung."""
@@ -138,9 +136,7 @@ class Queue:
         await self._pool.fetchval("select retryd.worker_gone($1)", self.worker)
 
     async def _count(self, query: str, *arguments: object) -> int:
-        counted = await self._pool.fetchval(query, *arguments)
-        assert isinstance(counted, int)
-        return counted
+        return int(await self._pool.fetchval(query, *arguments))
 
 
 def retry_of(row: asyncpg.Record) -> Retry:

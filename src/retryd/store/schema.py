@@ -1,4 +1,4 @@
-"""The database schema: alembic for the tables, the files of `sql/` for all that is re-applied at head."""
+"""The schema: alembic for the tables, the files of `sql/` for all that is re-applied at head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from alembic import command
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 GRANT = re.compile(r"^grant [^;]*;\n?", re.MULTILINE)
 
-PREPARE = """
-select pg_advisory_xact_lock(hashtextextended('retryd.migrate', 7387));
-create schema if not exists retryd;
-"""
+WAIT_FOR_OTHERS = "select pg_advisory_xact_lock(hashtextextended('retryd.migrate', 7387))"
 
 BECOME_OWNER = """
 do $$
@@ -57,15 +54,17 @@ class Script:
         self.context = context
         self.with_roles = roles
 
+    @property
+    def connection(self) -> Connection:
+        """The connection of the migration; there is none in offline mode."""
+        return cast("Connection", self.context.connection)
+
     def run(self, sql: str) -> None:
         """Run statements in the migration's transaction; several in one string are fine."""
         if self.context.as_sql:
             self.context.impl.static_output(sql)
             return
-        connection = self.context.connection
-        assert connection is not None
-        adapted = connection.connection.dbapi_connection
-        assert adapted is not None
+        adapted: Any = self.connection.connection.dbapi_connection
         adapted.run_async(lambda driver: driver.execute(sql))
 
     def roles(self, sql: str) -> None:
@@ -75,8 +74,10 @@ class Script:
 
     def prepare(self) -> None:
         """Wait for a concurrent migration to end, make the schema, become its owner."""
-        self.run(PREPARE)
-        self.run(BECOME_OWNER)
+        if not self.context.as_sql:
+            # Through SQLAlchemy: this is what begins the transaction that all else is part of.
+            self.connection.exec_driver_sql(WAIT_FOR_OTHERS)
+        self.run(f"create schema if not exists retryd;\n{BECOME_OWNER}")
 
     def apply_objects(self) -> None:
         """Replace every function and view by what `sql/` says, and make the partitions."""
@@ -105,9 +106,7 @@ def readable_order(views: dict[str, str]) -> Iterable[str]:
 
 def head() -> str:
     """Return the newest revision that this version of retryd knows."""
-    revision = ScriptDirectory.from_config(configuration()).get_current_head()
-    assert revision is not None
-    return revision
+    return next(revisions())
 
 
 def configuration(*, roles: bool = True, connection: Connection | None = None) -> Config:
@@ -122,7 +121,8 @@ def configuration(*, roles: bool = True, connection: Connection | None = None) -
 async def migrate(dsn: str, revision: str = "head", *, roles: bool = True) -> None:
     """Bring the schema to a revision (`head`, `-1`, a name) in one transaction.
 
-    Safe to run several at once: they wait for one another. Raises DatabaseUnavailable.
+    Safe in several processes at once: they wait for one another; within one process alembic's own
+    context allows a single migration at a time. Raises DatabaseUnavailable.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: connect(dsn), poolclass=NullPool
@@ -142,7 +142,9 @@ async def migrate(dsn: str, revision: str = "head", *, roles: bool = True) -> No
 async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     """Open the connection of a migration."""
     with reaching_database():
-        return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "retryd/migrate"})
+        return await asyncpg.connect(
+            dsn, timeout=10, server_settings={"application_name": "retryd/migrate"}
+        )
 
 
 def offline_sql(*, roles: bool = True) -> None:
@@ -158,7 +160,7 @@ async def check(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     ) and await connection.fetchval("select version_num from retryd.alembic_version")
     newest = await asyncio.to_thread(head)
     if found != newest and (not found or found in known):
-        message = f"the schema is at {found or 'nothing'}, this version needs {newest}: run `retryd migrate`"
+        message = f"the schema is at {found or 'nothing'}, not {newest}: run `retryd migrate`"
         raise SchemaOutdated(message)
 
 

@@ -8,12 +8,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from typing_extensions import override
+
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: at, level, event, and the fields."""
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -26,6 +29,7 @@ class JsonFormatter(logging.Formatter):
 class ConsoleFormatter(logging.Formatter):
     """Time, level, event and the fields as key=value."""
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
@@ -40,7 +44,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def set_up_logging(form: Literal["auto", "json", "console"], level: str) -> None:
-    """Send the logs of retryd to standard error; `auto` is console on a terminal, JSON elsewhere."""
+    """Log to standard error; `auto` is console on a terminal, JSON elsewhere."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ConsoleFormatter() if console else JsonFormatter())

@@ -21,10 +21,16 @@ class Metrics:
             "retryd_attempts", "Ended attempts", ["handler", "outcome"], registry=registry
         )
         self._duration = Histogram(
-            "retryd_attempt_duration_seconds", "How long attempts ran", ["handler"], registry=registry
+            "retryd_attempt_duration_seconds",
+            "How long attempts ran",
+            ["handler"],
+            registry=registry,
         )
         self._dead = Counter(
-            "retryd_dead_letters", "Retries that were buried", ["handler", "reason"], registry=registry
+            "retryd_dead_letters",
+            "Retries that were buried",
+            ["handler", "reason"],
+            registry=registry,
         )
         self._stale = Counter(
             "retryd_stale_settlements", "Settlements that came too late", registry=registry

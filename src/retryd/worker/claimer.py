@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Claimer(Service):
     """Walks the lanes of its handlers. Polling is the truth; being woken only makes it prompt."""
 
-    def __init__(  # noqa: PLR0913 - the parts it joins
+    def __init__(
         self,
         queue: Queue,
         runner: Runner,
@@ -59,6 +61,7 @@ class Claimer(Service):
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self.wake)
 
+    @override
     async def step(self) -> float:
         """Claim one batch; return how long nothing more is expected."""
         asked = min(self._batch_size, self._runner.room)
@@ -66,9 +69,7 @@ class Claimer(Service):
         if self._short_of_room:
             return self._poll_seconds
         asked_at = time.monotonic()
-        retries = await self._queue.acquire_retry_batch(
-            asked, self._leases.seconds, self._handlers
-        )
+        retries = await self._queue.acquire_retry_batch(asked, self._leases.seconds, self._handlers)
         self._observer.claimed(len(retries), time.monotonic() - asked_at)
         self._leases.add(retries, asked_at)
         self._runner.put(retries)

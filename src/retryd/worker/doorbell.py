@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.store.listener import open_listener
 from retryd.worker.service import Service
 
@@ -22,6 +24,7 @@ class Doorbell(Service):
         self._application = application
         self._on_ring = on_ring
 
+    @override
     async def step(self) -> float:
         """Listen until stopped; raises DatabaseUnavailable when the connection dies."""
         async with open_listener(self._dsn, self._application, self._on_ring) as listener:

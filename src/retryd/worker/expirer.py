@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ class Expirer(Service):
         self._queue = queue
         self._every_seconds = every_seconds
 
+    @override
     async def step(self) -> float:
         """Bury one batch."""
         moved = await self._queue.expire_retries(BATCH)

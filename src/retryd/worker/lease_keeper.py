@@ -6,6 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class LeaseKeeper(Service):
         self._queue = queue
         self._leases = leases
 
+    @override
     async def step(self) -> float:
         """Renew all leases once."""
         retries = self._leases.retries()

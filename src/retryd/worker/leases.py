@@ -13,7 +13,7 @@ TRUSTED = 0.8
 
 @dataclass(slots=True)
 class Held:
-    """A retry in our hands; `on_lost` is set while an attempt runs, `reported` once it has ended."""
+    """A retry in our hands: `on_lost` is set while its attempt runs, `reported` once that ended."""
 
     retry: Retry
     deadline: float
@@ -69,9 +69,7 @@ class Leases:
 
     def expire(self, now: float) -> int:
         """Give up what could not be renewed in time; returns how many."""
-        late = [
-            held for held in self._held.values() if held.deadline <= now and not held.reported
-        ]
+        late = [held for held in self._held.values() if held.deadline <= now and not held.reported]
         for held in late:
             self._lose(held)
         return len(late)

@@ -8,6 +8,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Presence(Service):
         self._version = version
         self._handlers = {handler.name: fingerprint(handler) for handler in handlers}
 
+    @override
     async def step(self) -> float:
         """Give a sign of life."""
         await self._queue.worker_seen(

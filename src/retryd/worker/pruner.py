@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Pruner(Service):
         self._queue = queue
         self._retention = retention
 
+    @override
     async def step(self) -> float:
         """Prune once. Events go last, when nothing refers to them any more."""
         await self._queue.ensure_partitions()

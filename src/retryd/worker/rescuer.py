@@ -6,6 +6,8 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.domain.decide import decide
 from retryd.domain.decision import Decided
 from retryd.domain.outcome import Lost
@@ -28,7 +30,7 @@ logger = logging.getLogger("retryd.worker")
 class Rescuer(Service):
     """Any worker rescues for all: whatever handler a lapsed lease belongs to."""
 
-    def __init__(  # noqa: PLR0913 - the parts it joins
+    def __init__(
         self,
         queue: Queue,
         settler: Settler,
@@ -46,6 +48,7 @@ class Rescuer(Service):
         self._lease_seconds = lease_seconds
         self._every_seconds = every_seconds
 
+    @override
     async def step(self) -> float:
         """Rescue one batch."""
         retries = await self._queue.take_expired_leases(BATCH, self._lease_seconds)

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from retryd.domain.decide import decide
 from retryd.domain.decision import Decided, Release
@@ -31,12 +31,13 @@ class Runner:
     `on_room` is called when the waiting ones are down to half.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts it joins
+    def __init__(
         self,
         handlers: Mapping[str, Handler],
         policies: Iterable[Policy],
         leases: Leases,
         settler: Settler,
+        *,
         slots: int,
         on_room: Callable[[], None],
     ) -> None:
@@ -57,7 +58,8 @@ class Runner:
     def start(self) -> None:
         """Open the slots."""
         self._tasks = [
-            asyncio.create_task(self._slot(), name=f"slot-{number}") for number in range(self._slots)
+            asyncio.create_task(self._slot(), name=f"slot-{number}")
+            for number in range(self._slots)
         ]
 
     @property
@@ -124,8 +126,7 @@ class Runner:
         if started >= held.deadline:
             self._settler.put(Decided(retry, None, Release()))
             return
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         held.on_lost = task.cancel
         policy = choose(self._policies, retry.operation, retry.policy)
         try:

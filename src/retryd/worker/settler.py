@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-import asyncio
+from typing_extensions import override
 
 from retryd.domain.decision import Bury, Decided, Release, Reschedule
 from retryd.domain.errors import DatabaseUnavailable
@@ -56,6 +57,7 @@ class Settler(Service):
         """Wait until nothing is left to write."""
         await self._empty.wait()
 
+    @override
     async def step(self) -> float:
         """Settle one batch."""
         batch = [self._waiting.popleft() for _ in range(min(LARGEST_BATCH, len(self._waiting)))]

@@ -1,4 +1,4 @@
-"""Starts the services in order, waits for the end, drains: nothing that was claimed is left behind."""
+"""Starts the services, waits for the end, drains: nothing that was claimed is left behind."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Worker:
         by_name: Mapping[str, Handler] = {handler.name: handler for handler in handlers}
         policies = tuple(policies)
         leases = Leases(plan.lease_seconds)
-        self._settler = Settler(queue, leases, observer, lambda delay: self._claimer.due_in(delay))
+        self._settler = Settler(queue, leases, observer, self._put_back)
         self._runner = Runner(
             by_name,
             policies,
             leases,
             self._settler,
-            plan.worker_count,
-            lambda: self._claimer.room_made(),
+            slots=plan.worker_count,
+            on_room=self._room_made,
         )
         self._claimer = Claimer(
             queue,
@@ -102,6 +102,14 @@ class Worker:
         if plan.listen_dsn is not None:
             application = f"retryd/doorbell/{queue.worker}"[:63]
             self._keepers.append(Doorbell(plan.listen_dsn, application, self._claimer.wake))
+
+    def _put_back(self, seconds: float) -> None:
+        """Claim in time what the settler put back."""
+        self._claimer.due_in(seconds)
+
+    def _room_made(self) -> None:
+        """Claim what the runner has room for."""
+        self._claimer.room_made()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain within the time that the plan gives."""

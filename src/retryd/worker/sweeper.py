@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ class Sweeper(Service):
         self._queue = queue
         self._every_seconds = every_seconds
 
+    @override
     async def step(self) -> float:
         """Look once."""
         await self._queue.route_unrouted()

@@ -1,0 +1,124 @@
+"""How fast one worker process drains due retries of a handler that does nothing.
+
+    python -m benchmarks.drain --dsn postgresql://… [--items 20000] [--batch 200] [--slots 100]
+
+Everything is on as in production: attempt log, archive, fencing, leases, metrics. Prints JSON:
+items/s of bulk capture, and of the drain from the first call of the handler to the last settlement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import uvloop
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from retryd.client.app import Registration
+from retryd.client.capture import encode_batch
+from retryd.domain.policy import PRESETS
+from retryd.handlers.python import PythonHandler
+from retryd.store.pool import open_pool
+from retryd.store.queue import Queue
+from retryd.telemetry.metrics import Metrics
+from retryd.worker.pruner import Retention
+from retryd.worker.supervisor import Plan, Worker
+
+if TYPE_CHECKING:
+    from retryd.domain.decision import Decided
+    from retryd.domain.retry import Retry
+    from retryd.store.pool import Pool
+
+CAPTURED_AT_ONCE = 1_000
+
+
+class CountingMetrics(Metrics):
+    """Metrics that say when all is settled."""
+
+    def __init__(self, items: int, done: asyncio.Event) -> None:
+        super().__init__(CollectorRegistry())
+        self.left = items
+        self.done = done
+        self.last = 0.0
+
+    @override
+    def settled(self, decided: Decided, result: str) -> None:
+        """Count, and note the time."""
+        super().settled(decided, result)
+        self.left -= 1
+        if not self.left:
+            self.last = time.time()
+            self.done.set()
+
+
+async def capture(pool: Pool, items: int) -> float:
+    """Capture events that are due at once; return items/s."""
+    now = datetime.now(UTC)
+    started = time.perf_counter()
+    for at in range(0, items, CAPTURED_AT_ONCE):
+        events = [
+            {
+                "event_type": "bench.noop.failed",
+                "payload": {"seq": number, "pad": "x" * 165},
+                "not_before": now,
+            }
+            for number in range(at, min(at + CAPTURED_AT_ONCE, items))
+        ]
+        await pool.fetchval(
+            "select count(*) from retryd.capture_failures($1::text::jsonb)", encode_batch(events)
+        )
+    return items / (time.perf_counter() - started)
+
+
+async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
+    """Capture and drain once."""
+    started = 0.0
+
+    async def noop(_: Retry) -> None:
+        nonlocal started
+        if not started:
+            started = time.time()
+
+    handler = PythonHandler(Registration("noop", ("bench.noop",), noop))
+    done = asyncio.Event()
+    metrics = CountingMetrics(items, done)
+    plan = Plan(
+        claims=True,
+        batch_size=batch,
+        worker_count=slots,
+        poll_seconds=5,
+        lease_seconds=60,
+        shutdown_seconds=5,
+        retention=Retention(7, 7, 90),
+        listen_dsn=dsn,
+        version="benchmark",
+    )
+    async with open_pool(dsn, size=10, application="retryd/bench") as pool:
+        queue = Queue(pool, "bench")
+        await queue.publish_handlers([handler.definition])
+        captured = await capture(pool, items)
+        for table in ("retry_queue", "failure_event"):
+            await pool.fetch(f"vacuum analyze retryd.{table}")
+        await pool.fetch("checkpoint")
+        await Worker(queue, [handler], PRESETS, metrics, plan).run(done)
+    return {"capture": captured, "drain": items / (metrics.last - started)}
+
+
+def main() -> None:
+    """Run once and print the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dsn", required=True)
+    for name, default in (("items", 20_000), ("batch", 200), ("slots", 100)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    arguments = parser.parse_args()
+    figures = uvloop.run(run(arguments.dsn, arguments.items, arguments.batch, arguments.slots))
+    print(json.dumps({key: round(value) for key, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The blocks of the configuration that are no plug, and the model of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import BeforeValidator, Field, create_model
+
+from retryd.domain.limits import CAPTURE_EVENTS, MAX_DELAY_SECONDS, MAX_LOST_ATTEMPTS, MAX_RETRIES
+from retryd.domain.policy import DEFAULT, SHORTEST_SECONDS, Policy
+from retryd.settings.block import Block, Switch
+from retryd.settings.database_url import MAX_PORT
+from retryd.settings.handler import HandlerName, HandlerSettings, by_kind
+from retryd.settings.policies import PolicySettings, merged_policies
+from retryd.settings.values import DatabaseUrl, Days, Host, Name, Pattern, Token
+
+DAY_SECONDS: Final = 86_400
+MAX_AT_ONCE: Final = 1_000
+
+
+class DatabaseSettings(Block):
+    """The PostgreSQL that holds the retries."""
+
+    url: DatabaseUrl | None = Field(
+        default=None, description="postgresql://user:password@host:port/name, or a reference."
+    )
+    listen_url: DatabaseUrl | None = Field(
+        default=None, description="The server itself, for LISTEN, where url leads to pgbouncer."
+    )
+    pool_size: int = Field(
+        default=10, ge=1, le=MAX_AT_ONCE, description="Connections of one process at most."
+    )
+    pgbouncer: Switch = Field(
+        default="auto", description="Whether url leads to pgbouncer in transaction mode."
+    )
+    embedded: bool = Field(
+        default=False, description="Run a PostgreSQL of retryd's own where no other is named."
+    )
+
+
+class RetentionSettings(Block):
+    """How long what is over is kept; fractions of a day are allowed."""
+
+    completed_days: Days = Field(default=7, description="Retries that were done or cancelled.")
+    attempts_days: Days = Field(default=7, description="The log of attempts.")
+    dead_letter_days: Days = Field(default=90, description="Dead letters that nobody replays.")
+
+
+class RetrySettings(Block):
+    """The worker: how it claims, runs and settles; durations in seconds."""
+
+    enabled: bool = Field(default=True, description="false: claims nothing, all else runs.")
+    poll_interval_seconds: float = Field(
+        default=5, ge=0.01, le=DAY_SECONDS, description="How often to look without a wake-up."
+    )
+    batch_size: int = Field(
+        default=10, ge=1, le=CAPTURE_EVENTS, description="Retries that one claim takes at most."
+    )
+    worker_count: int = Field(
+        default=3, ge=1, le=MAX_AT_ONCE, description="Attempts at once in one process."
+    )
+    lease_seconds: float = Field(
+        default=60, ge=1, le=DAY_SECONDS, description="How long a claim holds without renewal."
+    )
+    max_lost_attempts: int = Field(
+        default=DEFAULT.max_lost_attempts,
+        ge=1,
+        le=MAX_LOST_ATTEMPTS,
+        description="Attempts lost with a worker before a retry is dead, where no policy says.",
+    )
+    shutdown_timeout_seconds: float = Field(
+        default=30, ge=0, le=DAY_SECONDS, description="How long running attempts may still take."
+    )
+    listen_notify: Switch = Field(
+        default="auto", description="Whether PostgreSQL's notifications wake the worker."
+    )
+    default_max_retries: int = Field(
+        default=DEFAULT.max_retries,
+        ge=1,
+        le=MAX_RETRIES,
+        description="max_retries where no policy says.",
+    )
+    default_timeout_seconds: float = Field(
+        default=DEFAULT.timeout_seconds,
+        ge=SHORTEST_SECONDS,
+        le=MAX_DELAY_SECONDS,
+        description="timeout_seconds where no policy says.",
+    )
+    retention: RetentionSettings = Field(default=RetentionSettings(), description="In days.")
+    retry_policies: Mapping[Name, PolicySettings] = Field(
+        default={}, description="Policies by name, laid over the presets of that name."
+    )
+
+
+class HttpSettings(Block):
+    """The HTTP server."""
+
+    host: Host = Field(default="127.0.0.1", description="The name or address to listen on.")
+    port: int = Field(default=7387, ge=0, le=MAX_PORT, description="0: any that is free.")
+    tokens: tuple[Token, ...] = Field(default=(), description="Bearer tokens, best as references.")
+
+
+class LogSettings(Block):
+    """The log, on standard error."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else json."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is told."
+    )
+
+
+class Configuration(Block):
+    """All settings. `configuration_model` makes the one that knows the kinds of handlers."""
+
+    database: DatabaseSettings = Field(default=DatabaseSettings(), description="PostgreSQL.")
+    retry: RetrySettings = Field(default=RetrySettings(), description="The worker.")
+    handlers: Mapping[HandlerName, HandlerSettings] = Field(
+        default={}, description="Handlers by name, beside those of the application."
+    )
+    capture_patterns: tuple[Pattern, ...] = Field(
+        default=("*.failed", "*.error", "*.timeout"),
+        description="The event types that count as failures.",
+    )
+    http: HttpSettings = Field(default=HttpSettings(), description="The HTTP server.")
+    log: LogSettings = Field(default=LogSettings(), description="The log.")
+
+    def policies(self) -> dict[str, Policy]:
+        """Return all policies by name: the presets, and those of the configuration over them."""
+        unsaid = {
+            "max_retries": self.retry.default_max_retries,
+            "timeout_seconds": self.retry.default_timeout_seconds,
+            "max_lost_attempts": self.retry.max_lost_attempts,
+        }
+        return merged_policies(self.retry.retry_policies, unsaid)
+
+
+def configuration_model(
+    handler_settings: type[HandlerSettings] | UnionType,
+) -> type[Configuration]:
+    """Make the model whose handlers are of this class, or of that one of a union that has the kind.
+
+    Each class tells its kind by the default of its key `kind`.
+    """
+    kinds = {
+        each.model_fields["kind"].default: each
+        for each in get_args(handler_settings) or (handler_settings,)
+    }
+    of_kind: Any = Annotated[handler_settings, BeforeValidator(by_kind(kinds))]
+    described: Any = Field(
+        default={}, description=Configuration.model_fields["handlers"].description
+    )
+    return create_model(
+        "Configuration",
+        __base__=Configuration,
+        handlers=(Mapping[HandlerName, of_kind], described),
+    )

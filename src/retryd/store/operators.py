@@ -1,0 +1,58 @@
+"""What a person does to a retry, a dead letter or a handler: one method per SQL function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retryd.store.pool import Pool
+
+
+class Operators:
+    """The functions of the role `retryd_operator`, called in the name of `actor`.
+
+    Without an actor the session user of the database is noted. Each method returns False when the
+    state does not allow it, and nothing was changed. Raises what `reaching_database` says.
+    """
+
+    def __init__(self, pool: Pool, actor: str | None = None) -> None:
+        self._pool = pool
+        self._actor = actor
+
+    async def replay_dead_letter(self, id: int, reason: str | None = None) -> bool:
+        """Give a dead letter a new life, due at once."""
+        query = "select retryd.replay_dead_letter($1, $2, coalesce($3, session_user))"
+        return await self._done(query, id, reason)
+
+    async def resolve_dead_letter(self, id: int, reason: str | None = None) -> bool:
+        """Close a dead letter without another attempt."""
+        query = "select retryd.resolve_dead_letter($1, $2, coalesce($3, session_user))"
+        return await self._done(query, id, reason)
+
+    async def delete_dead_letter(self, id: int, reason: str | None = None) -> bool:
+        """Delete a dead letter for good."""
+        query = "select retryd.delete_dead_letter($1, $2, coalesce($3, session_user))"
+        return await self._done(query, id, reason)
+
+    async def cancel_retry(self, id: int, reason: str | None = None) -> bool:
+        """Stop a live retry for good."""
+        query = "select retryd.cancel_retry($1, $2, coalesce($3, session_user))"
+        return await self._done(query, id, reason)
+
+    async def retry_now(self, id: int, reason: str | None = None) -> bool:
+        """Make a waiting retry due at once."""
+        query = "select retryd.retry_now($1, $2, coalesce($3, session_user))"
+        return await self._done(query, id, reason)
+
+    async def pause_handler(self, name: str, reason: str | None = None) -> bool:
+        """Stop claiming for a handler; running attempts end, nothing is spent."""
+        query = "select retryd.pause_handler($1, $2, coalesce($3, session_user))"
+        return await self._done(query, name, reason)
+
+    async def resume_handler(self, name: str, reason: str | None = None) -> bool:
+        """Claim for a paused handler again."""
+        query = "select retryd.resume_handler($1, $2, coalesce($3, session_user))"
+        return await self._done(query, name, reason)
+
+    async def _done(self, query: str, subject: int | str, reason: str | None) -> bool:
+        return bool(await self._pool.fetchval(query, subject, reason, self._actor))

@@ -43,16 +43,20 @@ begin
     ), picked as materialized (
         select due.id, due.event
         from level
-        cross join unnest(served) lane (handler)
-        cross join lateral (
-            select q.id, q.event
-            from retryd.retry_queue q
-            where q.priority = level.priority and q.handler = lane.handler and q.state = 'pending'
-                and q.next_attempt_at <= (select retryd.now())
-                and (q.give_up_at is null or q.give_up_at > (select retryd.now()))
-            order by q.next_attempt_at, q.id
+        cross join lateral (  -- its limit keeps the planner from walking handlers first, priorities second
+            select head.id, head.event
+            from unnest(served) lane (handler)
+            cross join lateral (
+                select q.id, q.event
+                from retryd.retry_queue q
+                where q.priority = level.priority and q.handler = lane.handler and q.state = 'pending'
+                    and q.next_attempt_at <= (select retryd.now())
+                    and (q.give_up_at is null or q.give_up_at > (select retryd.now()))
+                order by q.next_attempt_at, q.id
+                limit batch_size
+                for update skip locked
+            ) head
             limit batch_size
-            for update skip locked
         ) due
         limit batch_size
     ), taken as (

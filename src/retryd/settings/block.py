@@ -42,13 +42,13 @@ class Block(BaseModel):
             return validate(value)
         try:
             return validate(str(value))
-        except ValidationError:
+        except ValidationError as refusal:
             try:
                 decoded = decode(value)
             except ValueError as error:
                 if value.lstrip().startswith(("{", "[")):
                     raise told(f" is not JSON: {error}") from None
-                raise
+                raise refusal from None
             return validate(decoded)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -12,8 +13,9 @@ from pydantic_core import ErrorDetails
 from retryd.settings.block import TOLD
 from retryd.settings.schema import KeyPath, Place, Schema, shown
 
-PATH_LENGTH = 400
-ALIKE = 0.7
+PATH_LENGTH: Final = 400
+ALIKE: Final = 0.65
+VERY_MUCH_ALIKE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ def dotted(path: KeyPath) -> str:
     return ".".join(steps)[:PATH_LENGTH]
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """Find the known word that was probably meant."""
-    return next(iter(difflib.get_close_matches(word, tuple(known), 1, ALIKE)), None)
+def closest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
+    """Find the known word that was probably meant; `alike` is a ratio from 0 to 1."""
+    return next(iter(difflib.get_close_matches(word, tuple(known), 1, alike)), None)
 
 
 def _problem(error: ErrorDetails, schema: Schema) -> Problem:
@@ -59,9 +61,9 @@ def _problem(error: ErrorDetails, schema: Schema) -> Problem:
 
 def _unknown(place: Place, schema: Schema) -> Problem:
     *around, key = place.path
-    if near := closest(key, place.siblings):
-        return Problem(place.path, " is unknown", (*around, near))
-    places = schema.places()
-    if far := closest("_".join(place.path), places) or closest(key, places):
-        return Problem(place.path, " is unknown", places[far])
+    beside = {sibling: (*around, sibling) for sibling in place.siblings}
+    anywhere = {} if around else schema.places()  # it may have lost its block
+    for known, alike in ((anywhere, VERY_MUCH_ALIKE), (beside, ALIKE), (anywhere, ALIKE)):
+        if found := closest(key, known, alike):
+            return Problem(place.path, " is unknown", known[found])
     return Problem(place.path, f" is unknown, known are {', '.join(place.siblings)}")

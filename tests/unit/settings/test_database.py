@@ -79,7 +79,7 @@ def test_a_url_that_cannot_be_used_is_told_by_its_way(environ: dict[str, str], t
 
 
 def test_an_empty_flag_is_refused_since_somebody_gave_it() -> None:
-    with pytest.raises(ConfigurationError, match="^--database-url is no PostgreSQL URL"):
+    with pytest.raises(ConfigurationError, match=r"^--database-url is no PostgreSQL URL"):
         find_database(load_document({}), {}, flag_url="", flag_embedded=True)
 
 
@@ -131,7 +131,7 @@ def test_a_scheme_is_written_as_the_driver_knows_it(scheme: str) -> None:
     ],
 )
 def test_a_url_that_would_be_misread_is_refused_without_showing_it(url: str) -> None:
-    with pytest.raises(ValueError, match="^ (is no|has)") as caught:
+    with pytest.raises(ValueError, match=r"^ (is no|has)") as caught:
         clean_url(url)
     assert "hunter2" not in str(caught.value)
 
@@ -149,6 +149,6 @@ def test_loading_imports_no_driver() -> None:
     code = (
         "import sys; from retryd.settings import load, configuration_model, HandlerSettings;"
         "load(configuration_model(HandlerSettings), path=None, environ={});"
-        "sys.exit(bool({'asyncpg', 'sqlalchemy', 'alembic', 'prometheus_client'} & set(sys.modules)))"
+        "sys.exit(bool({'asyncpg', 'sqlalchemy', 'alembic'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,8 +7,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from retryd.domain.limits import CAPTURE_EVENTS
-from retryd.settings import Configuration
+from retryd.settings import configuration_model
 from tests.unit.settings.loading import (
     MODEL,
     TWO_KINDS,
@@ -104,7 +103,7 @@ def test_every_key_tells_what_it_is_for() -> None:
 
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(pydantic.ValidationError):
-        MODEL().retry.batch_size = 5  # type: ignore[misc]
+        MODEL().retry.batch_size = 5
 
 
 @pytest.mark.parametrize(
@@ -253,8 +252,6 @@ def test_a_kind_may_refuse_with_its_own_words() -> None:
         @classmethod
         def _refuse(cls, target: str) -> str:
             raise ValueError(f"{target} has no colon")
-
-    from retryd.settings import configuration_model  # noqa: PLC0415
 
     document = {"handlers": {"mail": HANDLER | {"target": "billing"}}}
     (problem,) = problems_of(document, model=configuration_model(Picky))

@@ -82,7 +82,7 @@ def test_variables_may_give_a_policy() -> None:
     ("policy", "told"),
     [
         ({"max_retries": 0}, ".max_retries is 0, allowed is 1 to 1000000"),
-        ({"max_retries": 10**300}, f".max_retries is 1{'0' * 254}…, allowed is 1 to 1000000"),
+        ({"max_retries": 10**300}, ".max_retries is an enormous number, allowed is 1 to 1000000"),
         ({"max_retries": None}, ".max_retries is null, allowed is a whole number"),
         ({"initial_delay_seconds": -1}, ".initial_delay_seconds is -1.0, allowed is 0 to 31622400"),
         ({"schedule_seconds": [1, -1]}, ".schedule_seconds is -1.0, allowed is 0 to 31622400"),
@@ -132,10 +132,10 @@ def test_a_handler_names_a_policy_that_is_there() -> None:
             "d": HANDLER | {"policy": "quite different"},
         },
     }
+    known = "default, email, event_publish, sql_operation"
     assert problems_of(document) == [
         "handlers.c.policy is 'emial', which is no policy, did you mean email?",
-        "handlers.d.policy is 'quite different', which is no policy, known are default, email,"
-        " event_publish, sql_operation",
+        f"handlers.d.policy is 'quite different', which is no policy, known are {known}",
     ]
 
 

@@ -1,0 +1,48 @@
+"""From the options of a command to the database that is meant, and an open store for one question."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from retryd.compose import Store
+    from retryd.settings import Configuration, DatabaseChoice
+
+Answer = TypeVar("Answer")
+
+# ruff: noqa: PLC0415 - drivers and models take longer to import than `retryd --help` may
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database that the options of a command mean, beside variables and configuration."""
+
+    config: Path | None
+    url: str | None
+    embedded: bool
+
+    def find(self, app_url: str | None = None) -> tuple[Configuration, DatabaseChoice]:
+        """Load the configuration and choose the database. Raises ConfigurationError."""
+        from retryd.compose import load_configuration
+        from retryd.settings import find_database
+
+        configuration = load_configuration(self.config, os.environ, {})
+        choice = find_database(configuration, os.environ, self.url, self.embedded, app_url)
+        return configuration, choice
+
+    def ask(self, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+        """Open the store, ask, close it. Raises ConfigurationError and what the store raises."""
+        from retryd.compose import open_database, open_store
+
+        _, choice = self.find()
+
+        async def answer() -> Answer:
+            async with open_database(choice) as dsn, open_store(dsn) as store:
+                return await question(store)
+
+        return asyncio.run(answer())

@@ -1,0 +1,198 @@
+"""`retryd dlq`: the retries that died, and what a person decides about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from retryd.cli import output
+from retryd.cli.database import Database
+from retryd.cli.failure import PROBLEM, tell
+from retryd.cli.options import (
+    Before,
+    Config,
+    DatabaseUrl,
+    Embedded,
+    Handler,
+    Id,
+    Ids,
+    Json,
+    Limit,
+    Operation,
+    Reason,
+    check_operation,
+)
+from retryd.cli.retries import case_of, error_of, print_case
+from retryd.domain.errors import NotFound
+
+if TYPE_CHECKING:
+    from retryd.compose import Store
+    from retryd.store.reads import Row
+
+Status: TypeAlias = Literal["open", "pending", "failed", "retrying", "resolved", "all"]
+Cause: TypeAlias = Literal[
+    "exhausted", "rejected", "expired", "undecodable", "worker_lost", "snoozed_out", "loop"
+]
+Verb: TypeAlias = Literal["replay", "resolve"]
+
+STATUSES = {"open": ["pending", "failed"], "all": None}
+DONE = {"replay": "replayed", "resolve": "resolved"}
+
+app = typer.Typer(help="Look after the dead letters.", rich_markup_mode=None)
+
+
+@app.command("list")
+def list_dead_letters(
+    *,
+    status: Annotated[
+        Status, typer.Option(help="open: never replayed, or died again after a replay.")
+    ] = "open",
+    reason: Annotated[Cause | None, typer.Option(help="Why they died.")] = None,
+    handler: Handler = None,
+    operation: Operation = None,
+    limit: Limit = 50,
+    before: Before = None,
+    json_: Json = False,
+    config: Config = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = False,
+) -> None:
+    """List dead letters."""
+    check_operation(operation)
+    rows = Database(config, database_url, embedded).ask(
+        lambda store: store.reads.list_dead_letters(
+            statuses=STATUSES.get(status, [status]),
+            reason=reason,
+            handler=handler,
+            operation=operation,
+            before=before,
+            limit=limit,
+        )
+    )
+    if json_:
+        output.print_json(rows)
+        return
+    output.print_table(
+        ("id", "status", "reason", "operation", "handler", "replays", "died", "error"),
+        [
+            (
+                row["id"],
+                row["status"],
+                row["reason"],
+                row["operation"],
+                row["handler"],
+                row["replays"],
+                row["dead_at"],
+                error_of(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+@app.command("show")
+def show(
+    id: Id,
+    *,
+    json_: Json = False,
+    config: Config = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = False,
+) -> None:
+    """Show a dead letter and its history."""
+
+    async def read(store: Store) -> Row:
+        if await store.reads.find_dead_letter(id) is None:
+            raise NotFound(unknown(id))
+        return await case_of(store, id)
+
+    found = Database(config, database_url, embedded).ask(read)
+    if json_:
+        output.print_json(found["dead_letter"] | {"timeline": found["timeline"]})
+    else:
+        print_case(found)
+
+
+@app.command("retry")
+def retry(
+    ids: Ids,
+    *,
+    reason: Reason = None,
+    json_: Json = False,
+    config: Config = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = False,
+) -> None:
+    """Replay dead letters.
+
+    Each gets a new life under the same id, due at once, its attempts counted anew.
+    """
+    report(
+        "replay",
+        Database(config, database_url, embedded).ask(
+            lambda store: decide("replay", store, ids, reason)
+        ),
+        json_=json_,
+    )
+
+
+@app.command("resolve")
+def resolve(
+    ids: Ids,
+    *,
+    reason: Reason = None,
+    json_: Json = False,
+    config: Config = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = False,
+) -> None:
+    """Close dead letters without another attempt."""
+    report(
+        "resolve",
+        Database(config, database_url, embedded).ask(
+            lambda store: decide("resolve", store, ids, reason)
+        ),
+        json_=json_,
+    )
+
+
+async def decide(verb: Verb, store: Store, ids: list[int], reason: str | None) -> dict[int, str]:
+    """Do it to each; returns what stood in the way, by id, and nothing for those where it is done."""
+    act = {
+        "replay": store.operators.replay_dead_letter,
+        "resolve": store.operators.resolve_dead_letter,
+    }[verb]
+    return {
+        id: "" if await act(id, reason) else refusal(verb, id, await store.reads.find_dead_letter(id))
+        for id in ids
+    }
+
+
+def refusal(verb: Verb, id: int, row: Row | None) -> str:
+    """Say why a dead letter cannot be replayed or resolved."""
+    if row is None:
+        return unknown(id)
+    if row["status"] == "retrying":
+        return f"dead letter {id} is being retried, which `retryd show {id}` follows: no {verb} now"
+    how = {"person": "by a person", "success": "by success", "cancellation": "by cancellation"}
+    return f"dead letter {id} is resolved {how.get(row['resolved_by'], '')}: no {verb} any more"
+
+
+def unknown(id: int) -> str:
+    """Say that there is no such dead letter."""
+    return f"there is no dead letter {id}; `retryd dlq list --status all` shows them"
+
+
+def report(verb: Verb, refusals: dict[int, str], *, json_: bool) -> None:
+    """Print what was done, tell what was not; any of the latter is a problem."""
+    done = [id for id, problem in refusals.items() if not problem]
+    if json_:
+        output.print_json({DONE[verb]: done, "refused": [id for id in refusals if id not in done]})
+    else:
+        for id in done:
+            print(f"{DONE[verb]} {id}")
+    for problem in filter(None, refusals.values()):
+        tell(problem)
+    if len(done) < len(refusals):
+        raise typer.Exit(PROBLEM)

@@ -1,0 +1,84 @@
+"""`retryd run`: a worker until a signal ends it or nothing is left to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retryd.cli.database import Database
+from retryd.cli.options import Config, DatabaseUrl, Embedded
+from retryd.telemetry.log import set_up_logging
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger("retryd.cli")
+
+
+def run(
+    *,
+    app: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="The retryd.App whose handlers to serve."),
+    ] = None,
+    until_empty: Annotated[
+        bool,
+        typer.Option("--until-empty", help="End when no retry of the handlers is live any more."),
+    ] = False,
+    config: Config = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = False,
+) -> None:
+    """Run a worker.
+
+    SIGTERM and SIGINT let running attempts end and give back the rest; a second one ends at once.
+    """
+    from retryd import compose  # noqa: PLC0415 - it takes longer to import than `--help` may
+
+    sys.path.insert(0, str(Path.cwd()))
+    served = compose.load_app(app) if app is not None else None
+    configuration, choice = Database(config, database_url, embedded).find(
+        served.database_url if served else None
+    )
+    set_up_logging(configuration.log.format, configuration.log.level)
+    if not configuration.handlers and not (served and served.handlers):
+        logger.warning("no_handlers", extra={"remedy": "give --app or configure handlers"})
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        async with compose.open_database(choice) as dsn:
+            await compose.run_worker(configuration, dsn, served, stop, until_empty=until_empty)
+
+    with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+        runner.run(work())
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at the first signal; the second has the effect that it has on any process."""
+    loop = asyncio.get_running_loop()
+
+    def ask(number: signal.Signals) -> None:
+        logger.info("stopping", extra={"signal": number.name})
+        stop.set()
+        for each in SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, ask, number)
+
+
+def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's event loop where the extra `speed` is installed, else Python's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - it may be missing
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

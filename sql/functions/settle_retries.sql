@@ -9,6 +9,7 @@ create or replace function retryd.settle_retries(
 returns table (id bigint, outcome text)
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
 as $$
 declare
     settled_ids bigint[];

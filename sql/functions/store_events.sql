@@ -6,6 +6,7 @@ create or replace function retryd.store_events(events retryd.new_event[], many b
 returns table (index int, outcome text, ids bigint[])
 language plpgsql volatile
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
 as $$
 declare
     event retryd.new_event;

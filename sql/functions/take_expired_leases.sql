@@ -9,6 +9,7 @@ returns table (
     max_retries int, life int, created_at timestamptz, lease_expires_at timestamptz)
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
 as $$
 begin
     perform retryd.check_lease(worker, batch_size, lease);

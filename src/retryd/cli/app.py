@@ -35,7 +35,7 @@ app.command("stats")(stats.stats)
 def print_version(wanted: bool) -> None:  # noqa: FBT001 - how a callback is called
     """Print the version and end."""
     if wanted:
-        print(f"retryd {retryd.__version__}")
+        typer.echo(f"retryd {retryd.__version__}")
         raise typer.Exit
 
 
@@ -70,6 +70,6 @@ def main() -> int:
     except BrokenPipeError:
         close_output()
         return PROBLEM
-    except Exception as error:  # ends here as one line, or is raised again
+    except Exception as error:  # noqa: BLE001 - becomes one line, or is raised again
         return status_of(error)
     return status if isinstance(status, int) else 0

@@ -50,7 +50,7 @@ def read_payload(text: str) -> Any:
 def capture(
     event_type: Annotated[str, typer.Argument(help="What failed, such as invoice.email.failed.")],
     payload: Annotated[
-        object,
+        Any,
         typer.Argument(
             parser=read_payload, metavar="PAYLOAD", help="Its payload as JSON, or - to read it."
         ),
@@ -74,7 +74,7 @@ def capture(
         typer.Option(parser=read_time, metavar="TIME", help="Due not before this instant."),
     ] = None,
     attributes: Annotated[
-        object, typer.Option(parser=read_json, metavar="JSON", help="An object of notes.")
+        Any, typer.Option(parser=read_json, metavar="JSON", help="An object of notes.")
     ] = None,
     json_: Json = False,
     config: Config = None,
@@ -103,6 +103,5 @@ def capture(
     )
     if json_:
         print_json({"ids": ids})
-        return
-    for id in ids:
-        print(id)
+    else:
+        typer.echo("\n".join(map(str, ids)))

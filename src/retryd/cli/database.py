@@ -1,4 +1,4 @@
-"""From the options of a command to the database that is meant, and an open store for one question."""
+"""From the options of a command to the database that is meant, and a store open for a question."""
 
 from __future__ import annotations
 

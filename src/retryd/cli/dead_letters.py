@@ -158,25 +158,26 @@ def resolve(
 
 
 async def decide(verb: Verb, store: Store, ids: list[int], reason: str | None) -> dict[int, str]:
-    """Do it to each; returns what stood in the way, by id, and nothing for those where it is done."""
+    """Do it to each; returns by id what stood in the way, an empty text where it is done."""
     act = {
         "replay": store.operators.replay_dead_letter,
         "resolve": store.operators.resolve_dead_letter,
     }[verb]
     return {
-        id: "" if await act(id, reason) else refusal(verb, id, await store.reads.find_dead_letter(id))
+        id: "" if await act(id, reason) else refusal(id, await store.reads.find_dead_letter(id))
         for id in ids
     }
 
 
-def refusal(verb: Verb, id: int, row: Row | None) -> str:
+def refusal(id: int, row: Row | None) -> str:
     """Say why a dead letter cannot be replayed or resolved."""
     if row is None:
         return unknown(id)
     if row["status"] == "retrying":
-        return f"dead letter {id} is being retried, which `retryd show {id}` follows: no {verb} now"
-    how = {"person": "by a person", "success": "by success", "cancellation": "by cancellation"}
-    return f"dead letter {id} is resolved {how.get(row['resolved_by'], '')}: no {verb} any more"
+        return f"dead letter {id} is being retried; `retryd show {id}` tells how it goes"
+    return (
+        f"dead letter {id} is resolved already, by {row['resolved_by']}; `retryd show {id}` tells"
+    )
 
 
 def unknown(id: int) -> str:
@@ -191,7 +192,7 @@ def report(verb: Verb, refusals: dict[int, str], *, json_: bool) -> None:
         output.print_json({DONE[verb]: done, "refused": [id for id in refusals if id not in done]})
     else:
         for id in done:
-            print(f"{DONE[verb]} {id}")
+            typer.echo(f"{DONE[verb]} {id}")
     for problem in filter(None, refusals.values()):
         tell(problem)
     if len(done) < len(refusals):

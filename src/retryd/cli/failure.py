@@ -16,7 +16,7 @@ USAGE: Final = 2
 
 def tell(problem: str) -> None:
     """Print a problem as one line on standard error."""
-    print(f"retryd: {' '.join(problem.split())}", file=sys.stderr)
+    typer.echo(f"retryd: {' '.join(problem.split())}", err=True)
 
 
 def status_of(error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""`retryd migrate`: the schema of the database, to the newest revision, one step down, or printed."""
+"""`retryd migrate`: the schema, to the newest revision, one step down, or printed as SQL."""
 
 from __future__ import annotations
 
@@ -54,3 +54,5 @@ def migrate(
             await schema.migrate(dsn, "-1" if revision == "down" else revision, roles=not no_roles)
 
     asyncio.run(move())
+    reached = {"head": schema.head(), "base": "nothing", "down": "one revision less"}
+    typer.echo(f"the schema is at {reached.get(revision, revision)}")

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import typer
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -34,7 +36,7 @@ def on_terminal() -> bool:
 
 def print_json(document: object) -> None:
     """Print one document; times are ISO 8601, ids are numbers."""
-    print(json.dumps(document, indent=2, default=datetime.isoformat))
+    typer.echo(json.dumps(document, indent=2, default=datetime.isoformat))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -44,9 +46,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         print_rich_table(columns, lines)
         return
     widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
-    for line in (columns, *lines):
-        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        print("  ".join(padded).rstrip())
+    padded = (
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in (columns, *lines)
+    )
+    typer.echo("\n".join(padded))
 
 
 def print_rich_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
@@ -71,7 +75,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 def print_heading(text: str) -> None:
     """Begin a section."""
-    print()
+    typer.echo()
     print_text(text, style="bold")
 
 
@@ -79,7 +83,7 @@ def print_text(text: str, style: str = "") -> None:
     """Print lines as they are, but for control characters."""
     text = harmless(text)
     if not on_terminal():
-        print(text)
+        typer.echo(text)
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

@@ -65,10 +65,10 @@ class Queue:
 
     async def settle_retries(self, decided: Sequence[Decided]) -> list[str]:
         """Write decisions; returns `settled`, `stale` or `spent` for each."""
-        lines = [line_of(item) for item in decided]
+        columns = zip(*map(line_of, decided), strict=True)
         rows = await self._pool.fetch(
             "select outcome from retryd.settle_retries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            *(list(column) for column in zip(*lines, strict=True)),
+            *(None if column.count(None) == len(column) else column for column in columns),
         )
         return [row[0] for row in rows]
 

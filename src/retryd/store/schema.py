@@ -13,10 +13,11 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from retryd.domain.errors import SchemaOutdated
+from retryd.domain.errors import ConfigurationError, SchemaOutdated
 from retryd.store.errors import reaching_database
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ async def migrate(dsn: str, revision: str = "head", *, roles: bool = True) -> No
     """Bring the schema to a revision (`head`, `-1`, a name) in one transaction.
 
     Safe in several processes at once: they wait for one another; within one process alembic's own
-    context allows a single migration at a time. Raises DatabaseUnavailable.
+    context allows a single migration at a time. Raises DatabaseUnavailable, and ConfigurationError
+    for a revision that is not there.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: connect(dsn), poolclass=NullPool
@@ -135,6 +137,9 @@ async def migrate(dsn: str, revision: str = "head", *, roles: bool = True) -> No
                 lambda sync: move(configuration(roles=roles, connection=sync), revision)
             )
             await connection.commit()
+    except CommandError as error:
+        message = f"the schema cannot be brought to {revision}: {error}"
+        raise ConfigurationError(message) from error
     finally:
         await engine.dispose()
 

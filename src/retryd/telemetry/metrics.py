@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -26,6 +27,9 @@ class Metrics:
             ["handler"],
             registry=registry,
         )
+        # Looking a child up costs more than counting; handlers and outcomes are few.
+        self._attempts_of = cache(self._attempts.labels)
+        self._duration_of = cache(self._duration.labels)
         self._dead = Counter(
             "retryd_dead_letters",
             "Retries that were buried",
@@ -58,9 +62,9 @@ class Metrics:
             self._stale.inc()
             return
         outcome = type(decided.outcome).__name__.lower()
-        self._attempts.labels(handler, outcome).inc()
+        self._attempts_of(handler, outcome).inc()
         if decided.seconds is not None:
-            self._duration.labels(handler).observe(decided.seconds)
+            self._duration_of(handler).observe(decided.seconds)
         if isinstance(decided.decision, Bury):
             self._dead.labels(handler, decided.decision.reason).inc()
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from retryd.domain.decide import decide
@@ -47,8 +46,7 @@ class Runner:
         self._settler = settler
         self._slots = slots
         self._on_room = on_room
-        self._waiting: deque[Retry] = deque()
-        self._ready = asyncio.Semaphore(0)
+        self._waiting: asyncio.Queue[Retry] = asyncio.Queue()
         self._running = 0
         self._aborted = False
         self._idle = asyncio.Event()
@@ -65,21 +63,19 @@ class Runner:
     @property
     def room(self) -> int:
         """How many retries may be claimed now: free slots, and one waiting behind each slot."""
-        if len(self._waiting) > self._slots // 2:
-            return 0
-        return 2 * self._slots - self._running - len(self._waiting)
+        waiting = self._waiting.qsize()
+        return 0 if waiting > self._slots // 2 else 2 * self._slots - self._running - waiting
 
     def put(self, retries: Iterable[Retry]) -> None:
         """Run these as slots get free."""
         for retry in retries:
-            self._waiting.append(retry)
-            self._ready.release()
+            self._waiting.put_nowait(retry)
 
     def release_waiting(self) -> int:
         """Give back what has not started; returns how many."""
-        released = len(self._waiting)
-        while self._waiting:
-            self._settler.put(Decided(self._waiting.popleft(), None, Release()))
+        released = self._waiting.qsize()
+        while not self._waiting.empty():
+            self._settler.put(Decided(self._waiting.get_nowait(), None, Release()))
         return released
 
     async def finished(self) -> None:
@@ -100,11 +96,8 @@ class Runner:
 
     async def _slot(self) -> None:
         while True:
-            await self._ready.acquire()
-            if not self._waiting:  # given back meanwhile
-                continue
-            retry = self._waiting.popleft()
-            if len(self._waiting) == self._slots // 2:
+            retry = await self._waiting.get()
+            if self._waiting.qsize() == self._slots // 2:
                 self._on_room()
             self._running += 1
             self._idle.clear()
@@ -114,7 +107,7 @@ class Runner:
                 self._running -= 1
                 if not self._running:
                     self._idle.set()
-                if self._running + len(self._waiting) == 0:
+                if self._running + self._waiting.qsize() == 0:
                     self._on_room()
 
     async def _attempt(self, retry: Retry) -> None:

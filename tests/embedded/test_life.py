@@ -228,30 +228,35 @@ async def test_postgresql_variables_of_the_user_change_nothing(
 def test_the_default_directory_is_the_users_data_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("HOME", "/people/me")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     if os.geteuid() == 0:
         expected = "/var/lib/retryd/postgres"
     elif sys.platform == "darwin":
-        expected = "/home/ada/Library/Application Support/retryd/postgres"
+        expected = "/people/me/Library/Application Support/retryd/postgres"
     else:
-        expected = "/home/ada/.local/share/retryd/postgres"
+        expected = "/people/me/.local/share/retryd/postgres"
     assert default_directory() == Path(expected)
 
 
-@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("account", [0, 1000])
+def test_a_data_home_that_is_named_is_taken(monkeypatch: pytest.MonkeyPatch, account: int) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: account)
+    monkeypatch.setenv("XDG_DATA_HOME", "/data/mine")
+    assert default_directory() == Path("/data/mine/retryd/postgres")
+
+
+@pytest.mark.parametrize(
+    ("system", "place"), [("linux", ".local/share"), ("darwin", "Library/Application Support")]
+)
 def test_each_system_has_its_place_for_the_data_of_a_user(
-    monkeypatch: pytest.MonkeyPatch, system: str
+    monkeypatch: pytest.MonkeyPatch, system: str, place: str
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setenv("HOME", "/home/ada")
-    monkeypatch.setenv("XDG_DATA_HOME", "/data/ada")
-    places = {
-        "linux": "/data/ada/retryd/postgres",
-        "darwin": "/home/ada/Library/Application Support/retryd/postgres",
-    }
-    assert default_directory() == Path(places[system])
+    monkeypatch.setenv("HOME", "/people/me")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert default_directory() == Path("/people/me") / place / "retryd/postgres"
 
 
 def test_a_relative_data_home_is_ignored_as_its_standard_asks(
@@ -259,6 +264,6 @@ def test_a_relative_data_home_is_ignored_as_its_standard_asks(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("HOME", "/people/me")
     monkeypatch.setenv("XDG_DATA_HOME", "data")
-    assert default_directory() == Path("/home/ada/.local/share/retryd/postgres")
+    assert default_directory() == Path("/people/me/.local/share/retryd/postgres")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
@@ -34,10 +35,8 @@ Status: TypeAlias = Literal["open", "pending", "failed", "retrying", "resolved",
 Cause: TypeAlias = Literal[
     "exhausted", "rejected", "expired", "undecodable", "worker_lost", "snoozed_out", "loop"
 ]
-Verb: TypeAlias = Literal["replay", "resolve"]
 
 STATUSES = {"open": ["pending", "failed"], "all": None}
-DONE = {"replay": "replayed", "resolve": "resolved"}
 
 app = typer.Typer(help="Look after the dead letters.", rich_markup_mode=None)
 
@@ -128,13 +127,10 @@ def retry(
 
     Each gets a new life under the same id, due at once, its attempts counted anew.
     """
-    report(
-        "replay",
-        Database(config, database_url, embedded).ask(
-            lambda store: decide("replay", store, ids, reason)
-        ),
-        json_=json_,
+    refusals = Database(config, database_url, embedded).ask(
+        lambda store: each(store, store.operators.replay_dead_letter, ids, reason)
     )
+    report("replayed", refusals, json_=json_)
 
 
 @app.command("resolve")
@@ -148,25 +144,24 @@ def resolve(
     embedded: Embedded = False,
 ) -> None:
     """Close dead letters without another attempt."""
-    report(
-        "resolve",
-        Database(config, database_url, embedded).ask(
-            lambda store: decide("resolve", store, ids, reason)
-        ),
-        json_=json_,
+    refusals = Database(config, database_url, embedded).ask(
+        lambda store: each(store, store.operators.resolve_dead_letter, ids, reason)
     )
+    report("resolved", refusals, json_=json_)
 
 
-async def decide(verb: Verb, store: Store, ids: list[int], reason: str | None) -> dict[int, str]:
-    """Do it to each; returns by id what stood in the way, an empty text where it is done."""
-    act = {
-        "replay": store.operators.replay_dead_letter,
-        "resolve": store.operators.resolve_dead_letter,
-    }[verb]
-    return {
-        id: "" if await act(id, reason) else refusal(id, await store.reads.find_dead_letter(id))
-        for id in ids
-    }
+async def each(
+    store: Store,
+    act: Callable[[int, str | None], Awaitable[bool]],
+    ids: list[int],
+    reason: str | None,
+) -> dict[int, str | None]:
+    """Do it to each dead letter; returns by id what stood in the way, None where it is done."""
+    refusals: dict[int, str | None] = {}
+    for id in dict.fromkeys(ids):
+        done = await act(id, reason)
+        refusals[id] = None if done else refusal(id, await store.reads.find_dead_letter(id))
+    return refusals
 
 
 def refusal(id: int, row: Row | None) -> str:
@@ -175,9 +170,8 @@ def refusal(id: int, row: Row | None) -> str:
         return unknown(id)
     if row["status"] == "retrying":
         return f"dead letter {id} is being retried; `retryd show {id}` tells how it goes"
-    return (
-        f"dead letter {id} is resolved already, by {row['resolved_by']}; `retryd show {id}` tells"
-    )
+    how = row["resolved_by"]
+    return f"dead letter {id} is resolved already ({how}); `retryd show {id}` tells its history"
 
 
 def unknown(id: int) -> str:
@@ -185,14 +179,14 @@ def unknown(id: int) -> str:
     return f"there is no dead letter {id}; `retryd dlq list --status all` shows them"
 
 
-def report(verb: Verb, refusals: dict[int, str], *, json_: bool) -> None:
+def report(participle: str, refusals: dict[int, str | None], *, json_: bool) -> None:
     """Print what was done, tell what was not; any of the latter is a problem."""
-    done = [id for id, problem in refusals.items() if not problem]
+    done = [id for id, problem in refusals.items() if problem is None]
     if json_:
-        output.print_json({DONE[verb]: done, "refused": [id for id in refusals if id not in done]})
+        output.print_json({participle: done, "refused": [id for id in refusals if id not in done]})
     else:
         for id in done:
-            typer.echo(f"{DONE[verb]} {id}")
+            typer.echo(f"{participle} {id}")
     for problem in filter(None, refusals.values()):
         tell(problem)
     if len(done) < len(refusals):

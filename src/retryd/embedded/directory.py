@@ -16,14 +16,18 @@ _LOG_TAIL_BYTES = 2_000
 
 
 def default_directory() -> Path:
-    """Return the user's data directory for it; for root one that an unprivileged user can enter."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/retryd/postgres")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "retryd" / "postgres"
+    """Return the place in XDG_DATA_HOME, else in the user's data directory.
+
+    For root the latter is one that an unprivileged user can enter.
+    """
     shared = Path(os.environ.get("XDG_DATA_HOME", ""))
     if not shared.is_absolute():  # unset, empty, or to be ignored as the XDG specification says
-        shared = Path.home() / ".local" / "share"
+        if os.geteuid() == 0:
+            shared = Path("/var/lib")
+        elif sys.platform == "darwin":
+            shared = Path.home() / "Library" / "Application Support"
+        else:
+            shared = Path.home() / ".local" / "share"
     return shared / "retryd" / "postgres"
 
 

@@ -53,7 +53,7 @@ async def place_order(
     """
     operation = event_type.removeprefix("demo.").rpartition(".")[0]
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute("insert into demo.orders values ($1, 'Ada')", number)
+        await connection.execute("insert into demo.orders values ($1, 'a customer')", number)
         error: Exception | None = None
         if not event_type.endswith(".timeout"):
             try:

@@ -2,8 +2,8 @@
 
     python -m benchmarks [--items 20000] [--rounds 3]
 
-Prints a line per figure, median with least and most, the ratio round by round, versions and machine.
-RETRYD_BENCH_DATABASE_URL names another, empty database; its schema `retryd` is made and left there.
+Prints a line per figure, median with least and most, the ratio round by round, the versions.
+RETRYD_BENCH_DATABASE_URL names another, empty database; the schema is made and left there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import platform
 import statistics
 import sys
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from retryd.embedded import EmbeddedPostgres
 from retryd.store.schema import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 SETTINGS = {
     "shared_buffers": "512MB",
@@ -43,10 +43,18 @@ async def open_server() -> AsyncIterator[str]:
     if named := os.environ.get("RETRYD_BENCH_DATABASE_URL"):
         yield named
         return
-    with tempfile.TemporaryDirectory(prefix="retryd-bench-") as directory:
-        Path(directory).chmod(0o711)
-        async with EmbeddedPostgres(Path(directory) / "postgres", SETTINGS) as server:
+    with open_directory() as directory:
+        async with EmbeddedPostgres(directory / "postgres", SETTINGS) as server:
             yield server.dsn
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """Make a directory that the server's account may enter too."""
+    with tempfile.TemporaryDirectory(prefix="retryd-bench-") as directory:
+        path = Path(directory)
+        path.chmod(0o711)
+        yield path
 
 
 async def figures_of(*command: str | Path) -> dict[str, float]:

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import uvloop
-from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from retryd.client.app import Registration
@@ -41,7 +40,7 @@ class CountingMetrics(Metrics):
     """Metrics that say when all is settled."""
 
     def __init__(self, items: int, done: asyncio.Event) -> None:
-        super().__init__(CollectorRegistry())
+        super().__init__()
         self.left = items
         self.done = done
         self.last = 0.0

@@ -6,11 +6,9 @@ import asyncio
 import os
 import socket
 import uuid
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from prometheus_client import CollectorRegistry
 
 import retryd
 from retryd.client.app import App
@@ -29,6 +27,7 @@ from retryd.store.schema import check, migrate
 from retryd.telemetry.metrics import Metrics
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Plan, Worker
+from retryd.worker.until_empty import UntilEmpty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from retryd.settings.database import DatabaseChoice
     from retryd.settings.models import Configuration
 
-EMPTY_CHECK_SECONDS = 0.25
 SPARE_CONNECTIONS = 2
 
 
@@ -175,18 +173,10 @@ async def run_worker(
             listen_dsn=None if retry.listen_notify is False else listen_dsn,
             version=retryd.__version__,
         )
-        worker = Worker(queue, handlers, policies.values(), Metrics(CollectorRegistry()), plan)
-        async with asyncio.TaskGroup() as tasks:
-            if until_empty:
-                names = [handler.name for handler in handlers]
-                tasks.create_task(stop_when_empty(Reads(pool), names, stop))
-            tasks.create_task(worker.run(stop))
-
-
-async def stop_when_empty(reads: Reads, handlers: list[str], stop: asyncio.Event) -> None:
-    """Set `stop` as soon as no retry of these handlers is live."""
-    while not stop.is_set() and await reads.any_live(handlers):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EMPTY_CHECK_SECONDS):
-                await stop.wait()
-    stop.set()
+        worker = Worker(queue, handlers, policies.values(), Metrics(), plan)
+        watch = UntilEmpty(Reads(pool), [handler.name for handler in handlers], stop)
+        watching = asyncio.create_task(watch.run()) if until_empty else None
+        await worker.run(stop)
+        if watching is not None:
+            watch.stop()
+            await watching

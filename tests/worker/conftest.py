@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 import retryd
 from retryd.domain.policy import Policy
@@ -33,7 +32,7 @@ class Bench:
     connection: Connection
     pool: Pool
     policies: list[Policy] = field(default_factory=lambda: [QUICK])
-    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+    metrics: Metrics = field(default_factory=Metrics)
 
     def plan(self, **changes: Any) -> Plan:
         """Return a plan that is quick to wake and listens."""

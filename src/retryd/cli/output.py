@@ -25,6 +25,8 @@ COLOURS: Final = {
     **dict.fromkeys(("processing", "live"), "cyan"),
     **dict.fromkeys(("cancelled", "info", "-"), "dim"),
 }
+# Columns that give way first where the terminal is narrow.
+PROSE: Final = frozenset({"error", "detail", "what", "by"})
 # What a payload or an error brings along must not steer the terminal.
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -59,7 +61,9 @@ def print_rich_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> 
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in PROSE)
     for line in lines:
         table.add_row(*map(coloured, line))
     Console().print(table)

@@ -25,8 +25,8 @@ SECTIONS = {
     ),
     "handlers": (
         "handler_stats",
-        ("handler", "kind", "match", "due", "waiting", "processing", "parked", "dead",
-         "succeeded_1h", "failed_1h", "seconds_avg_1h", "paused_at"),
+        ("handler", "match", "due", "waiting", "processing", "parked", "dead", "succeeded_1h",
+         "failed_1h"),
     ),
 }  # fmt: skip
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Metrics:
     """Counts what a worker does, on a registry of its own."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
         self._attempts = Counter(
             "retryd_attempts", "Ended attempts", ["handler", "outcome"], registry=registry
         )

@@ -113,11 +113,12 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain within the time that the plan gives."""
-        claims = self._plan.claims and self._runner.room > 0
         keeping = [
             asyncio.create_task(service.run(), name=service.name) for service in self._keepers
         ]
-        claiming = asyncio.create_task(self._claimer.run(), name="claimer") if claims else None
+        claiming = (
+            asyncio.create_task(self._claimer.run(), name="claimer") if self._plan.claims else None
+        )
         self._runner.start()
         logger.info("worker_started", extra={"worker": self._queue.worker})
         try:

@@ -14,7 +14,17 @@ from retryd.cli.output import print_heading, print_table, print_text
 if TYPE_CHECKING:
     from retryd.compose import Store
 
-COLUMNS = ("id", "operation", "captured as", "place", "attempts", "lost", "lives", "delays", "died of")
+COLUMNS = (
+    "id",
+    "operation",
+    "captured as",
+    "place",
+    "attempts",
+    "lost",
+    "lives",
+    "delays",
+    "died of",
+)
 
 
 def demo(

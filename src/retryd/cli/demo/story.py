@@ -57,7 +57,7 @@ class Story:
                 await first.wait()
                 self.tell(f"worker {first.pid} was killed with kill -9 in the middle of an attempt")
             async with open_worker(self.dsn, address) as second:
-                self.tell(f"worker {second.pid} takes its place; the lease of the dead one runs out")
+                self.tell(f"worker {second.pid} takes its place, once the lease has run out")
                 await self.repair_and_replay(partners)
                 await self.all_in("done", self.ids)
                 self.tell("every retry is done")

@@ -1,5 +1,6 @@
 -- Refuse a settlement that makes no sense before anything is written: RT400.
-create or replace function retryd.check_decisions(ids bigint[], tokens bigint[], decisions text[], reasons text[])
+create or replace function retryd.check_decisions(
+    ids bigint[], tokens bigint[], decisions text[], reasons text[], outcomes text[])
 returns void
 language plpgsql immutable
 set search_path = retryd, pg_temp
@@ -29,7 +30,15 @@ begin
             'reason %s is not one of exhausted, rejected, expired, undecodable, worker_lost, snoozed_out, loop',
             coalesce(quote_literal(bad), 'null'));
     end if;
+    select o into bad
+    from unnest(outcomes) o
+    where o not in ('success', 'failure', 'snoozed', 'rejected', 'cancelled', 'lost')
+    limit 1;
+    if found then
+        raise exception using errcode = 'RT400', message = format(
+            'outcome %s is not one of success, failure, snoozed, rejected, cancelled, lost', quote_literal(bad));
+    end if;
 end
 $$;
 
-revoke all on function retryd.check_decisions(bigint[], bigint[], text[], text[]) from public;
+revoke all on function retryd.check_decisions(bigint[], bigint[], text[], text[], text[]) from public;

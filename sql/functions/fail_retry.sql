@@ -1,4 +1,5 @@
--- Give up: the retry goes to the dead letters with a reason. False: stale, nothing changed. Refuses an unknown reason, RT400.
+-- Give up: the retry goes to the dead letters with a reason. False: stale, nothing changed. Refuses an unknown reason with
+-- RT400.
 create or replace function retryd.fail_retry(
     id bigint, claim_token bigint, reason text default 'rejected', error_type text default null,
     error_message text default null)

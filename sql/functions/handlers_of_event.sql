@@ -11,9 +11,10 @@ as $$
     union all
     select a.handler from retryd.retry_archive a where a.event = handlers_of_event.event and a.event <> a.id
     union all
-    select d.handler from retryd.dead_letter d where d.id = handlers_of_event.event
+    select d.handler from retryd.dead_letter d where d.id = handlers_of_event.event and d.status <> 'retrying'
     union all
-    select d.handler from retryd.dead_letter d where d.event = handlers_of_event.event and d.event <> d.id
+    select d.handler from retryd.dead_letter d
+    where d.event = handlers_of_event.event and d.event <> d.id and d.status <> 'retrying'
 $$;
 
 revoke all on function retryd.handlers_of_event(bigint) from public;

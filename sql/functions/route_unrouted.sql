@@ -1,5 +1,6 @@
 -- Give waiting retries without a handler to the handlers that match: the first by name takes the row, further ones get rows
--- of their own; none gets an event that it has or had. One that has been tried keeps at least one attempt. Repeatable; run at each registration and now and then, for events captured while one committed.
+-- of their own; none gets an event that it has or had. One that has been tried keeps at least one attempt. Repeatable; run
+-- at each registration and now and then, for events captured while one committed.
 create or replace function retryd.route_unrouted() returns bigint
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp

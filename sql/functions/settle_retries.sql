@@ -18,7 +18,7 @@ declare
     ended_keys text[];
     due timestamptz;
 begin
-    perform retryd.check_decisions(ids, tokens, decisions, reasons);
+    perform retryd.check_decisions(ids, tokens, decisions, reasons, outcomes);
 
     with item as materialized (
         select i.*

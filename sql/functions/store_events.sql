@@ -74,7 +74,7 @@ begin
     if cardinality(keys) <= 64 and current_setting('transaction_isolation') = 'read committed' then
         perform retryd.unpark_retries(
             array(select split_part(k, chr(1), 1) from unnest(keys) k),
-            array(select split_part(k, chr(1), 2) from unnest(keys) k));
+            array(select substr(k, strpos(k, chr(1)) + 1) from unnest(keys) k));
     end if;
     perform retryd.ring(due);
 

@@ -2,7 +2,7 @@
 create view retryd.retries as
 select r.id, e.event_id, e.event_type, e.operation, r.handler, r.policy, e.source, e.correlation_id,
     coalesce(edit.payload, e.payload) as payload, e.attributes,
-    case when last.error_type is null then e.error_type else last.error_type end as error_type,
+    coalesce(last.error_type, e.error_type) as error_type,
     case when last.error_type is null then e.error_message else last.error_message end as error_message,
     r.priority, r.ordering_key, r.place, r.state, r.attempt, r.lost_attempts, r.max_retries, r.life, r.next_attempt_at,
     r.claimed_by, r.lease_expires_at, e.captured_at, r.ended_at

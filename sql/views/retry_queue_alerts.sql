@@ -41,7 +41,8 @@ with clock as materialized (
     group by e.operation
     union all
     select 'lane_held', 'info', l.handler,
-        format('priority %s is %s by %s: %s', l.priority, l.held, coalesce(l.held_by, '?'), coalesce(l.held_reason, 'no reason given')),
+        format('priority %s is %s by %s: %s', l.priority, l.held, coalesce(l.held_by, '?'),
+            coalesce(l.held_reason, 'no reason given')),
         l.held_since
     from lane l
     where l.held is not null

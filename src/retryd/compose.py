@@ -23,7 +23,6 @@ from retryd.store.operators import Operators
 from retryd.store.pool import Pool, open_pool
 from retryd.store.queue import Queue
 from retryd.store.reads import Reads
-from retryd.store.schema import check, migrate
 from retryd.telemetry.metrics import Metrics
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Plan, Worker
@@ -103,6 +102,8 @@ def published(policies: Iterable[Policy]) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def embedded_database() -> AsyncIterator[str]:
     """Run, or join, the embedded PostgreSQL of this user, migrated; yields its address."""
+    from retryd.store.schema import migrate  # noqa: PLC0415 - alembic takes long to import
+
     async with EmbeddedPostgres(default_directory()) as server:
         await migrate(server.dsn)
         yield server.dsn
@@ -146,6 +147,8 @@ async def run_worker(
 
     Raises ConfigurationError, DatabaseUnavailable or SchemaOutdated before anything is claimed.
     """
+    from retryd.store.schema import check  # noqa: PLC0415 - alembic takes long to import
+
     handlers = open_handlers(configuration, app)
     worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
     retry, policies = configuration.retry, configuration.policies()

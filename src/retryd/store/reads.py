@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from retryd.store.schema import home
+from retryd.store.files import home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

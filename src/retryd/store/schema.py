@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from graphlib import TopologicalSorter
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
@@ -19,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from retryd.domain.errors import ConfigurationError, SchemaOutdated
 from retryd.store.errors import reaching_database
+from retryd.store.files import home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,12 +39,6 @@ begin
 end
 $$;
 """
-
-
-def home(name: str) -> Path:
-    """Return the folder `sql` or `migrations`: inside the wheel, or at the root of a checkout."""
-    packaged = Path(str(files("retryd"))) / f"_{name}"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / name
 
 
 class Script:

@@ -1,0 +1,430 @@
+"""Drives the SQL functions on a real PostgreSQL beside the model, and compares after every step."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from retryd.domain.life import STATES, allowed
+from tests.postgres import Connection
+from tests.sql.model import POLICY, TAKES, Model, Retry
+
+T = TypeVar("T")
+
+EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+STILL_CLOCK = """
+    create or replace function retryd.now() returns timestamptz language sql stable
+    as $$ select timestamptz '2030-01-01Z' + (select c.ahead from retryd_test.clock c) $$;
+    select retryd.publish_policies('[
+        {"name": "default", "max_retries": 3, "first_delay_low": 2, "first_delay_high": 2},
+        {"name": "brief", "max_retries": 2, "max_age_seconds": 40,
+         "first_delay_low": 2, "first_delay_high": 2}]');
+"""
+NEW_START = """
+    delete from retryd.retry_queue; delete from retryd.retry_attempt; delete from retryd.retry_archive;
+    delete from retryd.dead_letter; delete from retryd.failure_event; delete from retryd.retry_handler;
+    update retryd_test.clock set ahead = '0';
+"""
+ROWS = """
+    select q.id, q.state, q.handler, q.max_retries, q.attempt, q.lost_attempts, q.snoozes, q.life, d.status,
+        q.claim_token, extract(epoch from q.next_attempt_at - $1)::int
+    from retryd.retry_queue q left join retryd.dead_letter d on d.id = q.id
+    union all
+    select a.id, a.ended, a.handler, a.max_retries, a.attempt, a.lost_attempts, a.snoozes, a.life, d.status,
+        null, null
+    from retryd.retry_archive a left join retryd.dead_letter d on d.id = a.id
+    union all
+    select d.id, case d.status when 'resolved' then d.status else 'dead' end, d.handler, d.max_retries, d.attempt,
+        d.lost_attempts, d.snoozes, d.life, d.status, null, null
+    from retryd.dead_letter d where d.status in ('pending', 'failed') or d.resolved_by = 'person'
+"""
+
+PICK = st.integers(0, 59)
+DELAY = st.sampled_from([0, 0, 5, 30])
+LEASE = st.sampled_from([1, 10, 60])
+PASSES = st.sampled_from([0, 3, 15, 70])
+DECISION = st.sampled_from(
+    ["reschedule", "reschedule", "complete", "cancel", "bury", "release", "snooze"]
+)
+OPERATORS = {
+    "replay": "replay_dead_letter",
+    "resolve": "resolve_dead_letter",
+    "delete": "delete_dead_letter",
+    "cancel": "cancel_retry",
+    "retry_now": "retry_now",
+}
+NAME = st.sampled_from(sorted(TAKES))
+WORKER = st.sampled_from(["ann", "bob"])
+
+
+class Machine(RuleBasedStateMachine):
+    """One example: a few dozen calls from an empty schema on."""
+
+    def __init__(self, runner: asyncio.Runner, connection: Connection) -> None:
+        super().__init__()
+        self.runner, self.connection = runner, connection
+        self.model = Model()
+        self.claims: list[tuple[int, int]] = []  # every id and token that was ever given out
+        self.keys: dict[str, str] = {}  # event id: kind of operation
+
+    # --- the ways to PostgreSQL ---------------------------------------------------------------
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def rows(self, function: str, **arguments: object) -> list[tuple[Any, ...]]:
+        named = ", ".join(f"{name} => ${n}" for n, name in enumerate(arguments, 1))
+        query = f"select * from retryd.{function}({named})"
+        return [tuple(row) for row in self.run(self.connection.fetch(query, *arguments.values()))]
+
+    def one(self, function: str, **arguments: object) -> Any:
+        return self.rows(function, **arguments)[0][0]
+
+    def held(self) -> list[tuple[int, int]]:
+        return [(number, r.token) for number, r in self.model.retries.items() if r.token]
+
+    def claim(self, pick: int) -> tuple[int, int]:
+        """Pick an id and a token: two times of three a current one, else any that was ever given."""
+        if not self.held():
+            self.acquire("ann", 3, 10, None, 15)
+        held = self.held()
+        pool = held if held and pick % 3 else self.claims
+        return pool[pick // 3 % len(pool)]
+
+    def retry(self, pick: int, states: Collection[str]) -> tuple[int, Retry]:
+        """Pick a retry: two times of three in one of the states, else any."""
+        fit = [number for number, r in self.model.retries.items() if r.state in states]
+        pool = fit if fit and pick % 3 else list(self.model.retries)
+        number = pool[pick // 3 % len(pool)]
+        return number, self.model.retries[number]
+
+    def instant(self, delay: int) -> str:
+        return (EPOCH + timedelta(seconds=self.model.now + delay)).isoformat()
+
+    def route(self) -> None:
+        """Give the model the ids of the rows that it could not know."""
+        query = "select id, event, handler from retryd.retry_queue where id <> all($1)"
+        fresh = self.run(self.connection.fetch(query, list(self.model.retries)))
+        self.model.route({(event, handler): number for number, event, handler in fresh})
+
+    # --- capture ------------------------------------------------------------------------------
+
+    @initialize()
+    def begin(self) -> None:
+        self.run(self.connection.execute(NEW_START))
+        self.register("alpha")
+        self.register("beta")
+        self.acquire("ann", 2, 60, None, 0)
+
+    @rule(
+        kinds=st.lists(st.sampled_from(["a", "b", "both", "none"]), min_size=1, max_size=3),
+        key=st.sampled_from([None, None, "k"]),
+        priority=st.sampled_from([None, 0, 9]),
+        delay=st.sampled_from([0, 0, None, 20]),
+    )
+    def capture(
+        self, kinds: list[str], key: str | None, priority: int | None, delay: int | None
+    ) -> None:
+        events = [
+            {
+                "event_type": f"{kind}.failed",
+                "event_id": f"e{len(self.keys) + n}",
+                "ordering_key": key,
+                "priority": priority,
+                "not_before": None if delay is None else self.instant(delay),
+            }
+            for n, kind in enumerate(kinds)
+        ]
+        ids = [number for (number,) in self.rows("capture_failures", events=json.dumps(events))]
+        due = self.model.now + (2 if delay is None else delay)
+        for event, kind in zip(events, kinds, strict=True):
+            self.keys[str(event["event_id"])] = kind
+            like = Retry(ids[0], kind, key, 5 if priority is None else priority, due)
+            for handler in self.model.matching(kind) or [None]:
+                self.model.add(ids.pop(0), handler, like)
+        assert not ids
+        self.model.unpark()
+
+    @rule(pick=PICK, bulk=st.booleans())
+    def capture_again(self, pick: int, bulk: bool) -> None:
+        event_id, kind = sorted(self.keys.items())[pick % len(self.keys)]
+        event = {"event_type": f"{kind}.failed", "event_id": event_id}
+        ids = (
+            self.rows("capture_failures", events=json.dumps([event]))
+            if bulk
+            else self.rows("capture_failure", **event)
+        )
+        query = "select id from retryd.failure_event where event_id = $1"
+        number = self.run(self.connection.fetchval(query, event_id))
+        family = {n for n, r in self.model.retries.items() if r.event == number}
+        assert [n for (n,) in ids] == sorted(
+            n for n in family if self.model.retries[n].state != "nowhere"
+        )
+
+    # --- workers ------------------------------------------------------------------------------
+
+    def remember(self, number: int, token: int) -> None:
+        assert all(token > given for _, given in self.claims), "tokens only grow"
+        self.claims.append((number, token))
+
+    @rule(
+        worker=WORKER,
+        count=st.integers(1, 4),
+        lease=LEASE,
+        served=st.sampled_from([None, None, ["alpha"], ["beta", "ghost"]]),
+        after=PASSES,
+    )
+    def acquire(
+        self, worker: str, count: int, lease: int, served: list[str] | None, after: int
+    ) -> None:
+        self.advance(after)
+        if not any(r.state == "pending" for r in self.model.retries.values()):
+            self.capture(["a", "both"], "k", None, 0)
+        now = self.model.now
+        lanes: dict[tuple[int, str], list[int]] = {}
+        for number, r in sorted(self.model.retries.items(), key=lambda item: (item[1].due, item[0])):
+            fit = r.state == "pending" and r.due <= now and (r.give_up is None or r.give_up > now)
+            if fit and r.handler in (served or TAKES) and self.model.paused.get(r.handler) is False:
+                lanes.setdefault((r.priority, r.handler), []).append(number)
+        ids = []
+        for row in self.rows(
+            "acquire_retry_batch",
+            worker=worker,
+            batch_size=count,
+            lease=timedelta(seconds=lease),
+            handlers=served,
+        ):
+            number, token = row[:2]
+            r = self.model.retries[number]
+            assert lanes[r.priority, str(r.handler)].pop(0) == number, "a lane is first in, first out"
+            r.state, r.token, r.worker, r.lease = "processing", token, worker, now + lease
+            r.attempt += 1
+            ids.append((token, number))
+        left = [priority for (priority, _), lane in lanes.items() if lane]
+        assert not left or len(ids) == count, "a claim takes what it can have"
+        assert not left or all(self.model.retries[n].priority <= min(left) for _, n in ids)
+        for token, number in sorted(ids):
+            self.remember(number, token)
+
+    @rule(picks=st.lists(st.tuples(PICK, DECISION, DELAY), min_size=1, max_size=5))
+    def settle(self, picks: list[tuple[int, str, int]]) -> None:
+        items = [(*self.claim(pick), word, delay) for pick, word, delay in picks]
+        ids, tokens, decisions, delays = map(list, zip(*items, strict=True))
+        seen: set[tuple[int, int]] = set()
+        expected = []
+        for number, token, word, delay in items:
+            twice = (number, token) in seen
+            seen.add((number, token))
+            answer = "stale" if twice else self.model.settle(number, token, word, delay)
+            expected.append((number, answer))
+        answers = self.rows(
+            "settle_retries",
+            ids=ids,
+            tokens=tokens,
+            decisions=decisions,
+            delays=delays,
+            reasons=["exhausted"] * len(ids),
+        )
+        assert answers == expected
+
+    @rule(pick=PICK, word=st.sampled_from(["reschedule", "reschedule", "complete", "bury", "release"]), delay=DELAY)
+    def settle_one(self, pick: int, word: str, delay: int) -> None:
+        number, token = self.claim(pick)
+        expected = self.model.settle(number, token, word, delay)
+        function = {"bury": "fail_retry"}.get(word, f"{word}_retry")
+        extra = {"delay": timedelta(seconds=delay)} if word == "reschedule" else {}
+        try:
+            answer = self.one(function, id=number, claim_token=token, **extra)
+        except asyncpg.PostgresError as error:
+            assert (error.sqlstate, expected) == ("RT412", "spent")
+        else:
+            assert answer is (expected == "settled")
+
+    @rule(worker=WORKER, picks=st.lists(PICK, min_size=1, max_size=3), lease=LEASE)
+    def extend(self, worker: str, picks: list[int], lease: int) -> None:
+        items = [self.claim(pick) for pick in picks]
+        held = {
+            (number, token)
+            for number, token in items
+            if self.model.retries[number].token == token
+            and self.model.retries[number].worker == worker
+        }
+        answers = self.rows(
+            "extend_retry_leases",
+            worker=worker,
+            ids=[number for number, _ in items],
+            tokens=[token for _, token in items],
+            lease=timedelta(seconds=lease),
+        )
+        assert sorted(answers) == sorted((number,) for number, _ in held)
+        for number, _ in held:
+            self.model.retries[number].lease = self.model.now + lease
+
+    @rule(worker=WORKER, lease=LEASE, after=PASSES)
+    def rescue(self, worker: str, lease: int, after: int) -> None:
+        self.advance(after)
+        lapsed = {
+            number: r
+            for number, r in self.model.retries.items()
+            if r.state == "processing" and r.lease <= self.model.now
+        }
+        answers = self.rows(
+            "take_expired_leases", worker=worker, batch_size=100, lease=timedelta(seconds=lease)
+        )
+        assert {row[0] for row in answers} == set(lapsed)
+        for token, number in sorted((row[1], row[0]) for row in answers):
+            self.remember(number, token)
+            r = lapsed[number]
+            first = not r.worker.startswith("rescue/")
+            r.lost += first
+            self.model.ended += first
+            r.worker, r.token, r.lease = f"rescue/{worker}", token, self.model.now + lease
+
+    @rule(after=PASSES)
+    def expire(self, after: int) -> None:
+        self.advance(after)
+        old = [
+            r
+            for r in self.model.retries.values()
+            if r.state in allowed("expire") and r.give_up is not None and r.give_up <= self.model.now
+        ]
+        assert self.one("expire_retries", batch_size=100) == len(old)
+        for r in old:
+            r.state, r.case = "dead", True
+
+    def advance(self, seconds: int) -> None:
+        query = "update retryd_test.clock set ahead = ahead + make_interval(secs => $1)"
+        self.run(self.connection.execute(query, seconds))
+        self.model.now += seconds
+
+    # --- operators ----------------------------------------------------------------------------
+
+    @rule(pick=PICK, verb=st.sampled_from(sorted(OPERATORS)))
+    def operate(self, pick: int, verb: str) -> None:
+        number, r = self.retry(pick, allowed(verb))
+        case_closed = verb == "delete" and r.case and STATES.get(r.state) == "done"
+        may = r.state in allowed(verb)
+        assert self.one(OPERATORS[verb], id=number) is (may or case_closed)
+        match verb:
+            case _ if not may:
+                r.case = r.case and not case_closed
+            case "replay":
+                self.revive(r)
+            case "resolve":
+                r.state = "resolved"
+            case "delete":
+                r.state, r.case = "nowhere", False
+            case "cancel":
+                r.state, r.token = "cancelled", None
+            case "retry_now":
+                r.due = self.model.now
+
+    def revive(self, r: Retry) -> None:
+        _, age = POLICY[r.policy]
+        r.attempt = r.lost = r.snoozes = 0
+        r.life, r.due, r.give_up = r.life + 1, self.model.now, age and self.model.now + age
+        r.state = "parked" if r.key and r.handler else "pending"
+        if r.handler is None:
+            self.route()
+
+    @rule(name=NAME, verb=st.sampled_from(["pause", "resume", "resume", "forget"]))
+    def tend(self, name: str, verb: str) -> None:
+        paused = self.model.paused.get(name)
+        may = {"pause": paused is False, "resume": bool(paused)}.get(verb, paused is not None)
+        match verb:
+            case "pause" | "resume":
+                assert self.one(f"{verb}_handler", name=name) is may
+                self.model.paused |= {name: verb == "pause"} if may else {}
+            case "forget":
+                assert self.one("forget_handler", name=name) is may
+                self.model.paused.pop(name, None)
+                for r in self.model.retries.values() if may else ():
+                    if r.handler == name and STATES.get(r.state) == "live":
+                        r.handler = None
+                        r.state = "pending" if r.state == "parked" else r.state
+        if verb == "resume":
+            self.register(name)
+
+    def register(self, name: str) -> None:
+        new = name not in self.model.paused
+        match = [f"{kind}*" for kind in sorted(TAKES[name])]
+        policy = "brief" if name == "beta" else None
+        assert self.one("register_handler", name=name, match=match, policy=policy) is new
+        if new:
+            self.model.paused[name] = False
+            self.route()
+
+    # --- after each step ----------------------------------------------------------------------
+
+    @invariant()
+    def every_promise_is_kept(self) -> None:
+        self.every_row_is_as_the_model_says()
+        self.every_retry_has_one_place_and_every_ended_attempt_one_line()
+        self.every_count_is_within_its_bound()
+        self.an_event_has_one_retry_per_handler()
+
+    def every_row_is_as_the_model_says(self) -> None:
+        """Conservation, one place, inert stale calls, absorbing ends, no harm by neighbours."""
+        self.model.unpark()
+        expected = []
+        for number, r in self.model.retries.items():
+            live = STATES.get(r.state) == "live"
+            counts = (r.handler, r.max_retries, r.attempt, r.lost, r.snoozes, r.life)
+            row = (number, r.state, *counts, status_of(r), r.token, r.due if live else None)
+            expected += [row] if r.state != "nowhere" else []
+        found = [tuple(row) for row in self.run(self.connection.fetch(ROWS, EPOCH))]
+        assert sorted(found) == sorted(expected)
+
+    def every_retry_has_one_place_and_every_ended_attempt_one_line(self) -> None:
+        places = self.run(self.connection.fetch("select id, place from retryd.place"))
+        expected = {n: STATES[r.state] for n, r in self.model.retries.items() if r.state in STATES}
+        assert len(places) == len(expected)
+        assert {number: place for number, place in places} == expected
+        query = "select count(*) from retryd.retry_attempt"
+        assert self.run(self.connection.fetchval(query)) == self.model.ended
+
+    def every_count_is_within_its_bound(self) -> None:
+        for r in self.model.retries.values():
+            assert 0 <= r.lost <= r.attempt
+            assert r.attempt - r.lost <= r.max_retries
+
+    def an_event_has_one_retry_per_handler(self) -> None:
+        existing = [r for r in self.model.retries.values() if r.state != "nowhere"]
+        pairs = [(r.event, r.handler) for r in existing if r.handler]
+        assert len(set(pairs)) == len(pairs)
+
+
+def status_of(r: Retry) -> str | None:
+    """Give the status of its case among the dead letters."""
+    if not r.case:
+        return None
+    if r.state == "dead":
+        return "pending" if r.life == 1 else "failed"
+    return "retrying" if STATES[r.state] == "live" else "resolved"
+
+
+async def play_on(dsn: str, *changes: str) -> Connection:
+    """Connect to a migrated database and make its clock stand still; then apply changes to it."""
+    connection = await asyncpg.connect(dsn)
+    for statements in (STILL_CLOCK, *changes):
+        await connection.execute(statements)
+    return connection
+
+
+def play(runner: asyncio.Runner, connection: Connection, rules: settings) -> None:
+    """Play examples; raises what the first failing one raised."""
+    run_state_machine_as_test(lambda: Machine(runner, connection), settings=rules)

@@ -1,0 +1,220 @@
+"""What may not come in is refused with RT400 before anything is written, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retryd.domain.errors import Refused
+from retryd.domain.limits import check_event_type
+from tests.postgres import Connection
+from tests.sql.doors import Doors, refused
+
+DIGITS = "9" * 5000
+DEEP = "[" * 5000 + "]" * 5000
+BOMB = "[1e131071]"
+LONG = "x" * 256
+
+BAD: dict[str, tuple[dict[str, object], str]] = {
+    "event type missing": ({"event_type": None}, "event_type is missing"),
+    "event type empty": ({"event_type": ""}, "event_type"),
+    "event type of 201 characters": ({"event_type": "x" * 201}, "201 characters"),
+    "event type of a megabyte": ({"event_type": "a." * 500_000 + "b"}, "characters"),
+    "leading dot": ({"event_type": ".failed"}, "begin nor end with a dot"),
+    "trailing dot": ({"event_type": "x.failed."}, "begin nor end with a dot"),
+    "only a dot": ({"event_type": "."}, "dot"),
+    "event type with a space": ({"event_type": "a b"}, "letters, digits"),
+    "event type with a star": ({"event_type": "a.*"}, "letters, digits"),
+    "event type with a newline": ({"event_type": "a.failed\n"}, "letters, digits"),
+    "event type with a wide dot": ({"event_type": "a\u3002failed"}, "letters, digits"),
+    "event type with a foreign letter": ({"event_type": "ärger"}, "letters, digits"),
+    "event id empty": ({"event_id": ""}, "event_id is empty"),
+    "event id of 256 bytes": ({"event_id": LONG}, "event_id has 256 bytes"),
+    "source of 256 bytes": ({"source": "ä" * 128}, "source has 256 bytes"),
+    "correlation id of 256 bytes": ({"correlation_id": LONG}, "correlation_id has 256 bytes"),
+    "error type of 256 bytes": ({"error_type": LONG}, "error_type has 256 bytes"),
+    "ordering key empty": ({"ordering_key": ""}, "ordering_key has 0 bytes"),
+    "ordering key of 256 bytes": ({"ordering_key": LONG}, "ordering_key has 256 bytes"),
+    "priority 42": ({"priority": 42}, "priority 42 is out of range; 0 runs first"),
+    "priority -1": ({"priority": -1}, "priority -1"),
+    "number of 5,000 digits": ({"payload": f"[{DIGITS}]"}, "more than 308 digits"),
+    "number with 309 decimals": ({"payload": f"[0.{'1' * 309}]"}, "more than 308 digits"),
+    "number bomb": ({"payload": BOMB}, "more than 308 digits"),
+    "tiny number": ({"payload": "[1e-16000]"}, "more than 308 digits"),
+    "number bomb below keys": ({"payload": f'{{"a": {{"b": {BOMB}}}}}'}, "308 digits"),
+    "number bomb in attributes": ({"attributes": f'{{"a": {BOMB}}}'}, "attributes has a number"),
+    "65 levels": ({"payload": "[" * 65 + "]" * 65}, "deeper than 64"),
+    "65 levels of objects": ({"payload": '{"a":' * 65 + "1" + "}" * 65}, "deeper than 64"),
+    "5,000 levels": ({"payload": DEEP}, "deeper than 64"),
+    "payload over 1 MiB": ({"payload": json.dumps("x" * 1048575)}, "1048577 bytes as text"),
+    "attributes over 16 KiB": ({"attributes": json.dumps({"a": "x" * 16384})}, "16384 are allowed"),
+    "attributes that are no object": ({"attributes": "[]"}, "must be a JSON object"),
+    "attributes null": ({"attributes": "null"}, "must be a JSON object"),
+}
+FINE: dict[str, dict[str, object]] = {
+    "200 characters": {"event_type": "x" * 200},
+    "every allowed character": {"event_type": "aZ09_.:-"},
+    "dots in a row": {"event_type": "a..b"},
+    "keys of 255 bytes": {"event_id": "x" * 255, "source": "y" * 255, "ordering_key": "z" * 255},
+    "keys with odd characters": {"event_id": "a\tb'\"\\\u2028%_", "source": "\U0001f600"},
+    "priorities at both ends": {"priority": 9},
+    "64 levels": {"payload": "[" * 64 + "]" * 64},
+    "308 digits": {"payload": f"[{'9' * 308}, -1e307, 1e-308, 0.{'1' * 308}]"},
+    "digits in a text": {"payload": json.dumps("9" * 5000)},
+    "exactly 1 MiB": {"payload": json.dumps("x" * 1048574)},
+    "null": {"payload": "null"},
+    "a scalar": {"payload": "42"},
+    "a key of many digits": {"payload": json.dumps({"9" * 400: 1})},
+}
+
+
+@pytest.mark.parametrize(("arguments", "saying"), BAD.values(), ids=BAD.keys())
+async def test_the_single_door_refuses(
+    arguments: dict[str, object], saying: str, sql: Doors, connection: Connection
+) -> None:
+    given = {"event_type": "work.do.failed", **arguments}
+    async with connection.transaction():
+        await sql.capture("work.before")
+        with refused("RT400", saying):
+            async with connection.transaction():  # a savepoint
+                await sql.rows("capture_failure", **given)
+        await sql.capture("work.after")
+    assert await sql.count("failure_event") == await sql.count("retry_queue") == 2
+
+
+@pytest.mark.parametrize(("arguments", "saying"), BAD.values(), ids=BAD.keys())
+async def test_the_bulk_door_refuses_all_and_names_the_index(
+    arguments: dict[str, object], saying: str, sql: Doors
+) -> None:
+    if arguments.get("attributes") == "null":  # in a bulk, null is absent
+        return
+    good = '{"event_type": "work.do"}'
+    pairs = {"event_type": '"work.do"'} | {
+        name: str(value) if name in {"payload", "attributes"} else json.dumps(value)
+        for name, value in arguments.items()
+    }
+    bad = "{" + ", ".join(f'"{name}": {value}' for name, value in pairs.items()) + "}"
+    with refused("RT400", f"^event 2: .*{saying}"):
+        await sql.rows("capture_failures", events=f"[{good}, {good}, {bad}, {good}]")
+    with refused("RT400", f"^event 0: .*{saying}"):
+        await sql.rows("capture_checked", events=f"[{bad}]")
+    assert await sql.count("failure_event") == await sql.count("retry_queue") == 0
+
+
+@pytest.mark.parametrize("arguments", FINE.values(), ids=FINE.keys())
+async def test_what_is_within_the_limits_comes_in_and_goes_out(
+    arguments: dict[str, object], sql: Doors
+) -> None:
+    await sql.register("all", "*")
+    await sql.capture(**{"event_type": "work.do", **arguments})  # type: ignore[arg-type]
+    rows = await sql.acquire(handlers=["all"])
+    assert len(rows) == 1
+    if "payload" in arguments:
+        assert await sql.connection.fetchval(
+            "select $1::text::jsonb = $2::text::jsonb", arguments["payload"], rows[0]["payload"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("events", "saying"),
+    [
+        ("{}", "must be a JSON array"),
+        ("null", "must be a JSON array"),
+        (None, "must be a JSON array"),
+        ("[[]]", "^event 0: must be a JSON object"),
+        ('[{"event_type": "a"}, null]', "^event 1: must be a JSON object"),
+        ('[{"event_type": "a"}, {"event_type": "b", "color": 1}]', "^event 1: unknown key 'color'"),
+        ('[{"event_type": "a"}, {}]', "^event 1: event_type is missing"),
+        ('[{"event_type": "a", "priority": "high"}]', "^event 0: .*priority"),
+        ('[{"event_type": "a", "priority": 1.5}]', "^event 0: .*priority"),
+        ('[{"event_type": "a", "priority": 1e131071}]', "^event 0: .*priority"),
+        ('[{"event_type": "a", "not_before": "tomorrowish"}]', "^event 0: .*not_before"),
+        ('[{"event_type": "a", "not_before": "infinity"}]', "^event 0: not_before must be a finite"),
+        ('[{"event_type": "a", "not_before": 7}]', "^event 0: .*not_before"),
+        ('[{"event_type": "a", "event_id": 7}]', "^event 0: .*event_id"),
+        ('[{"event_type": "a", "source": {"a": [1]}}]', "^event 0: .*source"),
+        ('[{"event_type": ["a"]}]', "^event 0: .*event_type"),
+        ('[{"event_type": "a", "error_message": 1e131071}]', "^event 0: .*error_message"),
+        (json.dumps([{"event_type": "a"}] * 10_001), "10001 events in one call, at most 10000"),
+    ],
+)
+async def test_a_bulk_of_another_shape_is_refused(
+    events: str | None, saying: str, sql: Doors
+) -> None:
+    with refused("RT400", saying) as _:
+        await sql.rows("capture_failures", events=events)
+    assert await sql.count("failure_event") == 0
+
+
+async def test_a_refusal_is_short_whatever_came_in(sql: Doors) -> None:
+    events = '[{"event_type": "a", "priority": 1e131071}]'
+    with pytest.raises(Exception, match="priority") as caught:
+        await sql.rows("capture_failures", events=events)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("levels", [6000, 6500, 7000, 8000, 12000])
+async def test_nesting_at_which_postgresql_itself_gives_up_stores_nothing(
+    levels: int, sql: Doors, connection: Connection
+) -> None:
+    with pytest.raises(Exception, match=r"nested deeper|stack depth"):
+        await sql.capture(payload="[" * levels + "]" * levels)
+    assert await sql.count("failure_event") == 0
+
+
+async def test_a_null_character_never_reaches_a_table(sql: Doors, connection: Connection) -> None:
+    for body in ('{"a": "\\u0000"}', '{"\\u0000": 1}'):
+        with refused("22P05"):  # PostgreSQL's own, when the text becomes jsonb, before the call
+            await sql.capture(payload=body)
+        with refused("22P05"):
+            await sql.rows(
+                "capture_failures", events=f'[{{"event_type": "work.do", "payload": {body}}}]'
+            )
+    assert await sql.count("failure_event") == 0
+
+
+async def test_ten_thousand_events_are_one_call(sql: Doors) -> None:
+    assert len(await sql.capture_all(*[{"event_type": "work.do"}] * 10_000)) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        ({"event": "{}", "reason": "exhausted"}, "reason 'exhausted' is not one of undecodable, loop"),
+        ({"event": "{}", "reason": None}, "reason null"),
+        ({"event": '{"color": 1}', "reason": "loop"}, "unknown key"),
+        ({"event": "[]", "reason": "loop"}, "must be a JSON object"),
+        ({"event": '{"event_type": "."}', "reason": "loop"}, "dot"),
+        ({"event": f'{{"payload": {BOMB}}}', "reason": "loop"}, "308 digits"),
+    ],
+)
+async def test_the_door_of_the_dead_has_the_same_limits(
+    arguments: dict[str, object], saying: str, sql: Doors
+) -> None:
+    with refused("RT400", saying):
+        await sql.one("capture_dead", **arguments)
+    assert await sql.places() == {}
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(text=st.text(st.sampled_from(list("aZ0._:-*% \n\tä。")), max_size=8))
+async def test_sql_and_python_take_the_same_event_types(text: str, sql: Doors) -> None:
+    try:
+        check_event_type(text)
+    except Refused:
+        expected = False
+    else:
+        expected = True
+    problem = await sql.connection.fetchval(
+        "select retryd.event_problem(row($1, null, null, null, null, null, null, null, null, null,"
+        " null, null)::retryd.new_event)",
+        text,
+    )
+    assert (problem is None) is expected

@@ -32,6 +32,7 @@ grant retryd_reader to retryd_worker, retryd_operator;
 alter schema retryd owner to retryd_owner;
 alter table retryd.alembic_version owner to retryd_owner;
 grant usage on schema retryd to retryd_worker, retryd_producer, retryd_operator, retryd_reader;
+grant select on retryd.alembic_version to retryd_reader;
 set local role retryd_owner;
 """
 

@@ -5,8 +5,6 @@ language plpgsql stable
 set search_path = retryd, pg_temp
 as $$
 declare
-    known constant text[] := array['event_type', 'payload', 'event_id', 'source', 'correlation_id', 'error_type',
-        'error_message', 'error_stack', 'priority', 'ordering_key', 'not_before', 'attributes'];
     result retryd.new_event[];
     problem text;
     event jsonb;
@@ -18,19 +16,13 @@ begin
         raise exception using errcode = 'RT400', message = format(
             '%s events in one call, at most 10000 are allowed; split them', jsonb_array_length(events));
     end if;
-    select format('event %s: %s', e.n - 1,
-        case
-            when jsonb_typeof(e.event) <> 'object' then 'must be a JSON object'
-            else 'unknown key ' || (select quote_literal(k) from jsonb_object_keys(e.event) k where k <> all(known) limit 1)
-        end)
-    into problem
-    from jsonb_array_elements(events) with ordinality e (event, n)
-    where case when jsonb_typeof(e.event) <> 'object' then true else e.event - known <> '{}' end
-    order by e.n
-    limit 1;
-    if problem is not null then
-        raise exception using errcode = 'RT400', message = problem;
-    end if;
+    for event in select e.event from jsonb_array_elements(events) e (event) loop
+        problem := retryd.shape_problem(event);
+        if problem is not null then
+            raise exception using errcode = 'RT400', message = format('event %s: %s', n, problem);
+        end if;
+        n := n + 1;
+    end loop;
     begin
         select coalesce(array_agg(typed order by e.n), '{}')
         into result
@@ -38,11 +30,13 @@ begin
         cross join lateral jsonb_populate_record(null::retryd.new_event, e.event) typed;
         return result;
     exception when data_exception then
+        n := 0;
         for event in select e.event from jsonb_array_elements(events) e (event) loop
             begin
                 perform jsonb_populate_record(null::retryd.new_event, event);
             exception when data_exception then
-                raise exception using errcode = 'RT400', message = format('event %s: %s', n, sqlerrm);
+                raise exception using errcode = 'RT400',
+                    message = format('event %s: not_before: %s', n, left(sqlerrm, 200));
             end;
             n := n + 1;
         end loop;

@@ -39,10 +39,9 @@ begin
         where not l.rescue
     )
     select b.*
-    from retryd.failure_event e
-    join taken t on t.event = e.id
-    cross join lateral retryd.claim_row(t, e) b
-    where e.id = any(array(select l.event from lapsed l));
+    from taken t
+    join retryd.failure_event e on e.id = t.event
+    cross join lateral retryd.claim_row(t, e) b;
 end
 $$;
 

@@ -22,8 +22,8 @@ select d.id, d.dead_at, 'buried', d.life, d.attempt, null, null, null, d.error_t
     null, d.reason
 from retryd.dead_letter d
 union all
-select d.id, d.replayed_at, 'replayed', d.life + case when d.status = 'failed' then 0 else 1 end, null, null, null, null,
-    null, null, null, null, d.replayed_by, d.replay_reason
+select d.id, d.replayed_at, 'replayed', d.replays + 1, null, null, null, null, null, null, null, null, d.replayed_by,
+    d.replay_reason
 from retryd.dead_letter d
 where d.replayed_at is not null
 union all

@@ -179,7 +179,9 @@ async def run_worker(
         worker = Worker(queue, handlers, policies.values(), Metrics(), plan)
         watch = UntilEmpty(Reads(pool), [handler.name for handler in handlers], stop)
         watching = asyncio.create_task(watch.run()) if until_empty else None
-        await worker.run(stop)
-        if watching is not None:
-            watch.stop()
-            await watching
+        try:
+            await worker.run(stop)
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)

@@ -34,7 +34,7 @@ class Observer(Protocol):
         """Report that a claim took this long and brought so many retries."""
 
     def settled(self, decided: Decided, result: str) -> None:
-        """Report that a decision was written: `settled`, `stale` or `spent`."""
+        """Report what became of a decision: `settled`, `stale`, `spent`, `refused`."""
 
     def rescued(self, retries: int) -> None:
         """Report that leases of lost workers were taken over."""

@@ -1,11 +1,9 @@
-"""`retryd migrate`: up, down, printed, and several at once."""
+"""`retryd migrate`: up, down, and printed."""
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.acceptance.commands import Shell
-from tests.postgres import Connection, Database
+from tests.postgres import Database
 
 TABLES = (
     "select count(*) from pg_tables where schemaname = 'retryd' and tablename <> 'alembic_version'"
@@ -19,7 +17,7 @@ async def test_migrate_goes_to_head_and_down_goes_one_step(
     shell = Shell(bare_shell.folder, {"DATABASE_URL": plain_database.dsn})
     up = await shell("migrate")
     assert (up.status, up.err) == (0, "")
-    assert "the schema is at 0001" in up.out
+    assert up.out.startswith("the schema is at ")
     assert await connection.fetchval(TABLES) > 0
     again = await shell("migrate")
     assert (again.status, again.out) == (0, up.out)
@@ -29,21 +27,11 @@ async def test_migrate_goes_to_head_and_down_goes_one_step(
     assert "cannot be brought" in (await shell("migrate", "down")).refused(2)
 
 
-async def test_four_at_once_wait_for_one_another(
-    bare_shell: Shell, plain_database: Database
-) -> None:
-    shell = Shell(bare_shell.folder, {"DATABASE_URL": plain_database.dsn})
-    ended = await asyncio.gather(*(shell("migrate", "--no-roles") for _ in range(4)))
-    assert {(each.status, each.err) for each in ended} == {(0, "")}
-    connection = await plain_database.connect()
-    assert await connection.fetchval("select count(*) from retryd.retries") == 0
-
-
 async def test_the_printed_sql_makes_the_schema(
     bare_shell: Shell, plain_database: Database
 ) -> None:
     printed = await bare_shell("migrate", "--sql", "--no-roles")
     assert (printed.status, printed.err) == (0, "")
-    connection: Connection = await plain_database.connect()
+    connection = await plain_database.connect()
     await connection.execute(printed.out)
     assert await connection.fetchval("select count(*) from retryd.retries") == 0

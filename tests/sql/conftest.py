@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.sql.doors", "tests.sql.machine")
+pytest.register_assert_rewrite("tests.sql.comparison", "tests.sql.doors", "tests.sql.machine")
 
 from tests.postgres import Connection  # noqa: E402
 from tests.sql.doors import Doors  # noqa: E402

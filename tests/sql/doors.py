@@ -88,7 +88,7 @@ class Doors:
         """Say where each retry is; that it is in one place only is checked."""
         rows = await self.connection.fetch("select id, place from retryd.place")
         assert len({row[0] for row in rows}) == len(rows)
-        return {number: place for number, place in rows}
+        return dict(map(tuple, rows))
 
     async def count(self, table: str) -> int:
         """Count the rows of a table."""

@@ -133,7 +133,10 @@ async def test_what_is_within_the_limits_comes_in_and_goes_out(
         ('[{"event_type": "a", "priority": 1.5}]', "^event 0: .*priority"),
         ('[{"event_type": "a", "priority": 1e131071}]', "^event 0: .*priority"),
         ('[{"event_type": "a", "not_before": "tomorrowish"}]', "^event 0: .*not_before"),
-        ('[{"event_type": "a", "not_before": "infinity"}]', "^event 0: not_before must be a finite"),
+        (
+            '[{"event_type": "a", "not_before": "infinity"}]',
+            "^event 0: not_before must be a finite",
+        ),
         ('[{"event_type": "a", "not_before": 7}]', "^event 0: .*not_before"),
         ('[{"event_type": "a", "event_id": 7}]', "^event 0: .*event_id"),
         ('[{"event_type": "a", "source": {"a": [1]}}]', "^event 0: .*source"),
@@ -187,7 +190,10 @@ async def test_ten_thousand_events_are_one_call(sql: Doors) -> None:
 @pytest.mark.parametrize(
     ("arguments", "saying"),
     [
-        ({"event": "{}", "reason": "exhausted"}, "reason 'exhausted' is not one of undecodable, loop"),
+        (
+            {"event": "{}", "reason": "exhausted"},
+            "reason 'exhausted' is not one of undecodable, loop",
+        ),
         ({"event": "{}", "reason": None}, "reason null"),
         ({"event": '{"color": 1}', "reason": "loop"}, "unknown key"),
         ({"event": "[]", "reason": "loop"}, "must be a JSON object"),

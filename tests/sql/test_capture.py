@@ -55,7 +55,12 @@ async def test_a_failure_becomes_a_retry_that_shows_all_it_came_with(sql: Doors)
 async def test_the_defaults_are_an_empty_object_and_nothing_else(sql: Doors) -> None:
     row = await sql.row("retries", await sql.capture())
     assert row is not None
-    assert (row["payload"], row["attributes"], row["source"], row["priority"]) == ("{}", "{}", "", 5)
+    assert (row["payload"], row["attributes"], row["source"], row["priority"]) == (
+        "{}",
+        "{}",
+        "",
+        5,
+    )
     assert (row["correlation_id"], row["error_type"], row["ordering_key"]) == (None, None, None)
 
 
@@ -83,10 +88,11 @@ async def test_without_not_before_the_first_delay_lies_within_the_bounds_of_the_
     sql: Doors, connection: Connection
 ) -> None:
     await sql.capture_all(*[{"event_type": "work.do.failed"}] * 200)
-    low, high, different = await connection.fetchrow(
+    (row,) = await connection.fetch(
         "select min(d), max(d), count(distinct d) from (select extract(epoch from"
         " r.next_attempt_at - r.captured_at)::float8 as d from retryd.retries r) delay"
     )
+    low, high, different = row
     assert 1.5 <= low < high <= 2.6
     assert different > 150
 
@@ -124,7 +130,9 @@ async def test_a_duplicate_returns_the_ids_wherever_they_are(sql: Doors) -> None
     assert await sql.capture(event_id="e") == claim["id"]
 
 
-async def test_a_duplicate_of_what_was_deleted_returns_nothing_and_stores_nothing(sql: Doors) -> None:
+async def test_a_duplicate_of_what_was_deleted_returns_nothing_and_stores_nothing(
+    sql: Doors,
+) -> None:
     number = await sql.dead(event_id="e")
     assert await sql.one("delete_dead_letter", id=number)
     assert await sql.capture_all({"event_type": "work.do", "event_id": "e"}) == []
@@ -209,7 +217,12 @@ async def test_in_a_bulk_absent_and_null_keys_mean_the_default(sql: Doors) -> No
     (number,) = await sql.capture_all({"event_type": "work.do"} | dict.fromkeys(keys))
     row = await sql.row("retries", number)
     assert row is not None
-    assert (row["payload"], row["attributes"], row["source"], row["priority"]) == ("{}", "{}", "", 5)
+    assert (row["payload"], row["attributes"], row["source"], row["priority"]) == (
+        "{}",
+        "{}",
+        "",
+        5,
+    )
 
 
 async def test_an_empty_bulk_is_fine(sql: Doors) -> None:

@@ -237,7 +237,8 @@ async def test_a_retry_that_was_lost_a_thousand_times_harms_no_other(
     sick = await sql.held()
     well = await sql.held()
     await connection.execute(
-        "update retryd.retry_queue set attempt = 1000, lost_attempts = 999 where id = $1", sick["id"]
+        "update retryd.retry_queue set attempt = 1000, lost_attempts = 999 where id = $1",
+        sick["id"],
     )
     await clock.advance(60)
     rows = {row["id"]: row["claim_token"] for row in await sql.rescue()}

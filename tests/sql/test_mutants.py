@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.postgres import Cluster
-from tests.sql.machine import play, play_on
+from tests.sql.comparison import play_on
+from tests.sql.machine import play
 
 FUNCTIONS = Path(__file__).parents[2] / "sql" / "functions"
 RULES = settings(
@@ -30,15 +31,23 @@ NEW_TOKEN = "claim_token = nextval('retryd.claim_token_seq')"
 
 MUTANTS = {
     "settlements are guarded by the id alone": [
-        (SETTLE, "join item i on i.id = l.id and i.token = l.claim_token", "join item i on i.id = l.id")
+        (
+            SETTLE,
+            "join item i on i.id = l.id and i.token = l.claim_token",
+            "join item i on i.id = l.id",
+        )
     ],
-    "a replay makes an old token current again": [(ACQUIRE, NEW_TOKEN, "claim_token = q.attempt + 1")],
-    "a rescue leaves the token as it was": [("take_expired_leases", NEW_TOKEN, "claim_token = q.claim_token")],
+    "a replay makes an old token current again": [
+        (ACQUIRE, NEW_TOKEN, "claim_token = q.attempt + 1")
+    ],
+    "a rescue leaves the token as it was": [
+        ("take_expired_leases", NEW_TOKEN, "claim_token = q.claim_token")
+    ],
     "the move to the dead letters stops before its delete": [
         (
             SETTLE,
-            "select m.id from mine m where m.decision in ('complete', 'cancel', 'bury')))\n    ), back",
-            "select m.id from mine m where m.decision in ('complete', 'cancel')))\n    ), back",
+            "where m.decision in ('complete', 'cancel', 'bury')))\n    ), back as (",
+            "where m.decision in ('complete', 'cancel')))\n    ), back as (",
         )
     ],
     "the move to the dead letters stops before its insert": [
@@ -48,8 +57,8 @@ MUTANTS = {
         (ACQUIRE, "attempt = q.attempt + 1, ", ""),
         (
             SETTLE,
-            "attempt = q.attempt - case when m.decision = 'reschedule' or m.rescue then 0 else 1 end",
-            "attempt = q.attempt + case when m.decision = 'reschedule' then 1 else 0 end",
+            "q.attempt - case when m.decision = 'reschedule' or m.rescue then 0 else 1 end",
+            "q.attempt + case when m.decision = 'reschedule' then 1 else 0 end",
         ),
     ],
 }
@@ -63,7 +72,10 @@ def mutated(function: str, old: str, new: str) -> str:
 
 @pytest.mark.parametrize("changes", MUTANTS.values(), ids=MUTANTS.keys())
 def test_the_state_machine_finds_out_when(
-    changes: list[tuple[str, str, str]], session_runner: asyncio.Runner, cluster: Cluster, template: str
+    changes: list[tuple[str, str, str]],
+    session_runner: asyncio.Runner,
+    cluster: Cluster,
+    template: str,
 ) -> None:
     functions = [mutated(*change) for change in changes]
     name = session_runner.run(cluster.create(template))

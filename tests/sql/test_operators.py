@@ -16,7 +16,12 @@ async def test_a_replay_is_a_new_life_of_the_same_id_due_at_once(sql: Doors) -> 
     assert await sql.one("replay_dead_letter", id=claim["id"], reason="fixed", actor="eve")
     (again,) = await sql.acquire()
     assert again["id"] == claim["id"]
-    assert (again["life"], again["attempt"], again["lost_attempts"], again["snoozes"]) == (2, 1, 0, 0)
+    assert (again["life"], again["attempt"], again["lost_attempts"], again["snoozes"]) == (
+        2,
+        1,
+        0,
+        0,
+    )
     assert again["claim_token"] > row["claim_token"]
     assert again["priority"] == 2
     case = await sql.row("dead_letters", claim["id"])
@@ -50,7 +55,9 @@ async def test_the_age_of_a_replayed_life_is_counted_anew(
     assert (row["status"], row["reason"], row["life"]) == ("failed", "expired", 2)
 
 
-async def test_an_expired_retry_shows_its_last_error(sql: Doors, clock: Clock, connection: Connection) -> None:
+async def test_an_expired_retry_shows_its_last_error(
+    sql: Doors, clock: Clock, connection: Connection
+) -> None:
     await connection.execute("update retryd.retry_policy set max_age = '1 h'")
     claim = await sql.held(error_type="First")
     later = await sql.capture(error_type="Only")
@@ -149,5 +156,3 @@ async def test_a_replay_runs_under_the_policy_of_the_last_life(sql: Doors) -> No
     assert await sql.one("replay_dead_letter", id=number)
     (row,) = await sql.acquire()
     assert (row["policy"], row["max_retries"], row["life"]) == ("event_publish", 5, 3)
-
-

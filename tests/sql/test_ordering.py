@@ -12,7 +12,7 @@ KEYED = {"ordering_key": "k"}
 
 async def states(sql: Doors) -> dict[int, str]:
     rows = await sql.connection.fetch("select id, state from retryd.retry_queue")
-    return {number: state for number, state in rows}
+    return dict(map(tuple, rows))
 
 
 async def test_one_of_a_key_is_live_and_the_others_are_parked_behind_it(sql: Doors) -> None:
@@ -86,7 +86,7 @@ async def test_keys_and_handlers_do_not_wait_for_one_another(sql: Doors) -> None
         {"event_type": "other.do", "ordering_key": "j", "not_before": "2000-01-01"},
         {"event_type": "work.do", "not_before": "2000-01-01"},
     )
-    assert {state for state in (await states(sql)).values()} == {"pending"}
+    assert set((await states(sql)).values()) == {"pending"}
     assert len(await sql.acquire()) == 5
 
 

@@ -11,8 +11,12 @@ from tests.sql.doors import Doors, refused
 
 async def handlers_of(sql: Doors, event_type: str) -> list[tuple[str | None, str]]:
     """Give handler and state of each live retry of an event type, by id."""
-    query = "select handler, state from retryd.retries where event_type = $1 and place = 'live' order by id"
-    return [tuple(row) for row in await sql.connection.fetch(query, event_type)]
+    rows = await sql.connection.fetch(
+        "select handler, state from retryd.retries"
+        " where event_type = $1 and place = 'live' order by id",
+        event_type,
+    )
+    return [tuple(row) for row in rows]
 
 
 async def test_registering_is_true_when_new_or_changed(sql: Doors) -> None:
@@ -110,7 +114,9 @@ async def test_two_orphans_of_one_event_go_to_two_handlers(sql: Doors) -> None:
 
 
 @pytest.mark.parametrize("end", ["complete_retry", "fail_retry"])
-async def test_a_handler_whose_retry_ended_does_not_get_the_event_again(end: str, sql: Doors) -> None:
+async def test_a_handler_whose_retry_ended_does_not_get_the_event_again(
+    end: str, sql: Doors
+) -> None:
     await sql.register("b", "both.*")
     claim = await sql.held(event_type="both.do")
     await sql.register("a", "other.*")
@@ -151,7 +157,9 @@ async def test_a_stricter_successor_leaves_one_attempt_to_what_was_tried(sql: Do
 async def test_the_age_limit_counts_for_who_finds_a_handler_late(
     sql: Doors, clock: Clock, connection: Connection
 ) -> None:
-    await connection.execute("update retryd.retry_policy set max_age = '1 h' where name = 'event_publish'")
+    await connection.execute(
+        "update retryd.retry_policy set max_age = '1 h' where name = 'event_publish'"
+    )
     await sql.capture("mail.send")
     await sql.register("mail", policy="event_publish")
     await clock.advance(3601)

@@ -5,7 +5,8 @@ import asyncio
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.postgres import Cluster
-from tests.sql.machine import play, play_on
+from tests.sql.comparison import play_on
+from tests.sql.machine import play
 
 RULES = settings(
     max_examples=200,

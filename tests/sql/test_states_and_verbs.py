@@ -1,4 +1,4 @@
-"""Each verb in each state, as the table of the life has it: what it does not name changes nothing."""
+"""Each verb in each state, as the table of the life has it; all else changes nothing."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ async def test_every_function_of_the_table_exists(sql: Doors) -> None:
 
 async def test_the_states_of_the_table_are_those_of_the_schema(sql: Doors) -> None:
     check = await sql.connection.fetchval(
-        "select pg_get_constraintdef(oid) from pg_constraint where conname = 'retry_queue_state_check'"
+        "select pg_get_constraintdef(oid) from pg_constraint"
+        " where conname = 'retry_queue_state_check'"
     )
     live = {state for state, place in STATES.items() if place == "live"}
     assert {word for word in check.split("'") if word.isalpha()} - {"text"} == live

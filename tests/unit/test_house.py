@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,11 @@ def test_all_that_is_exported_exists_and_is_sorted() -> None:
 
 def test_the_page_about_the_life_shows_the_table_of_the_life() -> None:
     assert mermaid().strip() in (ROOT / "docs" / "life.md").read_text()
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "guarantees.md").read_text())
+    sources = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    written = {name for text in sources for name in re.findall(r"def (test_\w+)", text)}
+    assert named
+    assert set(named) <= written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import datetime
 from typing import Annotated, Any
@@ -41,7 +42,9 @@ def read_payload(text: str) -> Any:
     if text != "-":
         return read_json(text)
     try:
-        return read_json(sys.stdin.buffer.read().decode())
+        # Piece by piece: between two of them Python hears Ctrl-C, within one read it may not.
+        pieces = iter(lambda: os.read(sys.stdin.fileno(), 65_536), b"")
+        return read_json(b"".join(pieces).decode())
     except UnicodeDecodeError as error:
         message = f"standard input is not UTF-8 text: {error}"
         raise typer.BadParameter(message) from error

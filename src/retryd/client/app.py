@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -58,13 +59,20 @@ class App:
         """Register a function, async or plain, for the operations that a pattern matches.
 
         The name is durable: retries carry it. Without one the function's name is taken, `_` as `-`.
-        Raises ConfigurationError for a bad name or pattern, and for a name that is taken.
+        Raises ConfigurationError for a bad name or pattern, for a name that is taken, and for what
+        is no function that can be run.
         """
+        for pattern in patterns:
+            try:
+                check_pattern(pattern)
+            except Refused as refused:
+                message = f"@app.handler(…): {refused}, such as @app.handler('invoice.*')"
+                raise ConfigurationError(message) from refused
 
         def register(function: Function) -> Function:
             self._add(
                 Registration(
-                    name or function.__name__.replace("_", "-"),
+                    name_of(function) if name is None else name,
                     patterns,
                     function,
                     policy,
@@ -78,7 +86,10 @@ class App:
     def _add(self, registration: Registration) -> None:
         name = registration.name
         if not NAME.fullmatch(name):
-            message = f"handler name {name!r} may hold letters, digits and _ . : - only; pass name="
+            message = (
+                f"handler name {name!r} must begin with a letter or digit and hold 1 to 200 "
+                "letters, digits and _ . : - only; pass name="
+            )
             raise ConfigurationError(message)
         if name in self._handlers:
             message = f"handler {name!r} is registered twice; give one of them another name="
@@ -86,10 +97,17 @@ class App:
         if not registration.match:
             message = f"handler {name!r} has no pattern; name its operations, such as 'invoice.*'"
             raise ConfigurationError(message)
-        for pattern in registration.match:
-            try:
-                check_pattern(pattern)
-            except Refused as refused:
-                message = f"handler {name!r}: {refused}"
-                raise ConfigurationError(message) from refused
+        function: object = registration.function
+        if (
+            not callable(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            message = f"handler {name!r} is no function, or a generator, which nothing would run"
+            raise ConfigurationError(message)
         self._handlers[name] = registration
+
+
+def name_of(function: object) -> str:
+    """Return the durable name that a function's own name gives; empty where it has none."""
+    return str(getattr(function, "__name__", "")).replace("_", "-")

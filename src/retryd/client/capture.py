@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from retryd.domain.errors import UNKNOWN, NotFound, Refused, TransactionAborted
@@ -21,9 +22,11 @@ from retryd.domain.limits import (
 )
 from retryd.domain.outcome import failure_of
 
+# All but the priority goes as text: the connection may have codecs of its owner.
 CAPTURE: Final = (
     "select * from retryd.capture_failure("
-    "$1, $2::text::jsonb, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb)"
+    "$1, $2::text::jsonb, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::timestamptz,"
+    " $12::text::jsonb)"
 )
 CAPTURE_MANY: Final = "select * from retryd.capture_failures($1::text::jsonb)"
 IN_FAILED_TRANSACTION: Final = "25P02"
@@ -36,7 +39,7 @@ ARGUMENTS: Final = {*KEYS, *REST}
 
 
 class Connection(Protocol):
-    """What capture needs of an asyncpg connection, pool or transaction."""
+    """What capture needs of an asyncpg connection or pool."""
 
     async def fetch(self, query: str, /, *arguments: Any) -> Sequence[Any]:
         """Run a query and return its rows."""
@@ -85,24 +88,23 @@ async def capture(
     return await _ids(connection, CAPTURE, *event.values())
 
 
-async def capture_many(connection: Connection, events: Sequence[Mapping[str, Any]]) -> list[int]:
+async def capture_many(connection: Connection, events: Iterable[Mapping[str, Any]]) -> list[int]:
     """Capture up to 10,000 failure events, mappings with the arguments of `capture`, or none.
 
     Returns the ids of their retries in the order of the events. Raises what `capture` raises; a
     Refused names the index of the bad event.
     """
-    if len(events) > CAPTURE_EVENTS:
-        message = (
-            f"{len(events)} events in one call, at most {CAPTURE_EVENTS} are allowed; split them"
-        )
-        raise Refused(message)
     return await _ids(connection, CAPTURE_MANY, encode_batch(events))
 
 
-def encode_batch(events: Sequence[Mapping[str, Any]]) -> str:
+def encode_batch(events: Iterable[Mapping[str, Any]]) -> str:
     """Return the JSON array that `capture_failures` takes. Raises Refused with the index."""
+    batch = list(islice(events, CAPTURE_EVENTS + 1))
+    if len(batch) > CAPTURE_EVENTS:
+        message = f"more than {CAPTURE_EVENTS} events in one call: split them"
+        raise Refused(message)
     texts = []
-    for index, event in enumerate(events):
+    for index, event in enumerate(batch):
         try:
             texts.append(encoded(checked(event)))
         except Refused as refused:
@@ -117,19 +119,18 @@ def encoded(event: Mapping[str, Any]) -> str:
     for key, value in event.items():
         if value is None:
             continue
-        if key in {"payload", "attributes"}:
-            text = value
-        elif isinstance(value, datetime):
-            text = encode_json(key, value.isoformat(), PAYLOAD_BYTES, 1)
-        else:
-            text = encode_json(key, value, PAYLOAD_BYTES, 1)
+        ready = key in {"payload", "attributes"}
+        text = value if ready else encode_json(key, value, PAYLOAD_BYTES, 1)
         members.append(f'"{key}":{text}')
     return f"{{{','.join(members)}}}"
 
 
-def checked(event: Mapping[str, Any]) -> dict[str, Any]:
+def checked(event: object) -> dict[str, Any]:
     """Return the arguments of `capture_failure` in their order, checked. Raises Refused."""
-    unknown = sorted(set(event) - ARGUMENTS)
+    if not isinstance(event, Mapping):
+        message = f"an event is a mapping, not of type {type(event).__name__}"
+        raise Refused(message)
+    unknown = [key for key in event if key not in ARGUMENTS]
     if unknown:
         message = f"unknown key {unknown[0]!r}; an event has {', '.join(sorted(ARGUMENTS))}"
         raise Refused(message)
@@ -141,12 +142,6 @@ def checked(event: Mapping[str, Any]) -> dict[str, Any]:
             check_key(key, value)
     if event.get("priority") is not None:
         check_priority(event["priority"])
-    not_before = event.get("not_before")
-    if not_before is not None and (
-        not isinstance(not_before, datetime) or not_before.tzinfo is None
-    ):
-        message = "not_before must be a datetime with a time zone, such as datetime.now(UTC)"
-        raise Refused(message)
     payload, attributes = event.get("payload"), event.get("attributes")
     if attributes is not None and not isinstance(attributes, Mapping):
         message = "attributes must be a mapping"
@@ -160,7 +155,7 @@ def checked(event: Mapping[str, Any]) -> dict[str, Any]:
         **texts,
         "priority": event.get("priority"),
         "ordering_key": event.get("ordering_key"),
-        "not_before": not_before,
+        "not_before": instant(event.get("not_before")),
         "attributes": encode_json("attributes", dict(attributes or {}), ATTRIBUTES_BYTES),
     }
 
@@ -171,14 +166,33 @@ def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
         if not isinstance(event.get(key), str | None):
             raise Refused(f"{key} is of type {type(event[key]).__name__}: give text")
     error = event.get("error")
-    found = failure_of(error) if error is not None else None
-    message = event.get("error_message") or (found.message if found else None)
-    stack = event.get("error_stack") or (found.stack if found else None)
+    if not isinstance(error, BaseException | None):
+        raise Refused(f"error is of type {type(error).__name__}: give an exception")
+    kind, message, stack = (event.get(f"error_{part}") for part in ("type", "message", "stack"))
+    if error is not None:
+        found = failure_of(error)
+        kind = found.error_type if kind is None else kind
+        message = found.message if message is None else message
+        stack = found.stack if stack is None else stack
     return {
-        "error_type": event.get("error_type") or (found.error_type if found else None),
+        "error_type": kind,
         "error_message": None if message is None else cut(message, ERROR_MESSAGE_BYTES),
         "error_stack": None if stack is None else cut(stack, ERROR_STACK_BYTES),
     }
+
+
+def instant(value: object) -> str | None:
+    """Return a time with its zone as text in UTC. Raises Refused for any other value."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        message = "not_before must be a datetime with a time zone, such as datetime.now(UTC)"
+        raise Refused(message)
+    try:
+        return value.astimezone(UTC).isoformat()
+    except OverflowError as error:
+        message = "not_before is out of range: give a time in the years 1 to 9999 of UTC"
+        raise Refused(message) from error
 
 
 async def _ids(connection: Connection, query: str, *arguments: Any) -> list[int]:

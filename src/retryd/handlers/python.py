@@ -43,6 +43,9 @@ def from_settings(name: str, settings: PythonHandlerSettings) -> PythonHandler:
     except ConfigurationError as error:
         message = f"handlers.{name}.target: {error}"
         raise ConfigurationError(message) from error
+    if not callable(function):
+        message = f"handlers.{name}.target: {settings.target!r} is no function"
+        raise ConfigurationError(message)
     return PythonHandler(
         Registration(name, settings.match, function, settings.policy, settings.dependency)
     )
@@ -58,12 +61,9 @@ def import_target(target: str) -> Any:
         found: object = importlib.import_module(module_name)
         for name in path.split("."):
             found = getattr(found, name)
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         message = f"{target!r} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigurationError(message) from error
-    if not callable(found) and not hasattr(found, "handlers"):
-        message = f"{target!r} is no function"
-        raise ConfigurationError(message)
     return found
 
 
@@ -71,8 +71,8 @@ class PythonHandler:
     """Calls a function with the retry.
 
     An exception is a failure; Reject, Snooze and Cancel may be raised or returned; any other
-    return is success. A plain function cannot be stopped: it keeps its slot until it ends, and
-    what it says then counts, since its effect has happened.
+    return is success. A plain function cannot be stopped: it keeps its slot until it ends or the
+    runner gives it up, and what it says by then counts, since its effect has happened.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -121,34 +121,41 @@ def on_loop(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Out
 
 
 def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Outcome]]:
-    """Run a plain function in a daemon thread: one that hangs does not keep the process alive."""
+    """Run a plain function in a daemon thread: one that hangs does not keep the process alive.
+
+    What it returns to be awaited, as a decorated coroutine function may, is awaited here.
+    """
 
     async def run(retry: Retry, timeout_seconds: float) -> Outcome:
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[Outcome] = loop.create_future()
+        ended: asyncio.Future[Outcome | Awaitable[object]] = loop.create_future()
         context = contextvars.copy_context()
 
         def work() -> None:
+            said: Outcome | Awaitable[object]
             try:
-                outcome = outcome_of(context.run(function, retry))
+                value = context.run(function, retry)
+                said = value if inspect.isawaitable(value) else outcome_of(value)
             except BaseException as error:  # noqa: BLE001 - a handler's fault is data, SystemExit too
-                outcome = said_by(error)
+                said = said_by(error)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(deliver, outcome)
+                loop.call_soon_threadsafe(deliver, said)
 
-        def deliver(outcome: Outcome) -> None:
+        def deliver(said: Outcome | Awaitable[object]) -> None:
             if not ended.done():
-                ended.set_result(outcome)
+                ended.set_result(said)
 
         started = time.monotonic()
         threading.Thread(target=work, name=f"retry-{retry.id}", daemon=True).start()
-        outcome = await ended
+        said = await ended
         seconds = time.monotonic() - started
         if seconds > timeout_seconds:
             logger.warning(
                 "attempt_overran", extra={"retry": retry.id, "seconds": round(seconds, 1)}
             )
-        return outcome
+        if inspect.isawaitable(said):
+            return await on_loop(lambda _: said)(retry, timeout_seconds)
+        return said
 
     return run
 

@@ -12,16 +12,17 @@ from retryd.domain.errors import UNKNOWN, DatabaseUnavailable, NotFound, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Whole classes of SQLSTATE: connections, shutdown and cancellation, disk and memory, deadlocks.
 OUTAGES = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.QueryCanceledError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InterfaceError,
@@ -38,8 +39,8 @@ SCHEMA_MISSING = (
 def reaching_database() -> Iterator[None]:
     """Turn the driver's errors into ours.
 
-    A refusal becomes Refused, a missing schema SchemaOutdated, an outage DatabaseUnavailable; the
-    text of the latter names the cause, never the address or its password.
+    A refusal becomes Refused, a missing schema SchemaOutdated, an outage, which waiting may cure,
+    DatabaseUnavailable; the text of the latter names the cause, never a password.
     """
     try:
         yield

@@ -23,7 +23,7 @@ class JsonFormatter(logging.Formatter):
         line = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps({**line, **fields_of(record)}, default=str)
+        return json.dumps({**line, **fields_of(record), **line}, default=str)
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -33,7 +33,7 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        fields = "".join(f" {key}={value}" for key, value in fields_of(record).items())
+        fields = "".join(f" {key}={shown(value)}" for key, value in fields_of(record).items())
         line = f"{at} {record.levelname.lower():<7} {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -41,6 +41,12 @@ class ConsoleFormatter(logging.Formatter):
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     """Return what was passed as `extra`."""
     return {key: value for key, value in vars(record).items() if key not in STANDARD}
+
+
+def shown(value: object) -> str:
+    """Return a value as it may stand in one line of a terminal."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def set_up_logging(form: Literal["auto", "json", "console"], level: str) -> None:

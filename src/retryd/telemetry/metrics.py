@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from retryd.domain.decision import Bury
+from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
 
 if TYPE_CHECKING:
     from retryd.domain.decision import Decided
+    from retryd.domain.outcome import Outcome
 
 
 class Metrics:
@@ -56,13 +58,14 @@ class Metrics:
         self._last_claim.set_to_current_time()
 
     def settled(self, decided: Decided, result: str) -> None:
-        """Count an ended attempt, a dead letter, a stale settlement."""
+        """Count an ended attempt, a dead letter, a stale settlement; not what was given back."""
         handler = decided.retry.handler
         if result == "stale":
             self._stale.inc()
+        if result != "settled":
             return
-        outcome = type(decided.outcome).__name__.lower()
-        self._attempts_of(handler, outcome).inc()
+        if decided.outcome is not None:
+            self._attempts_of(handler, word_of(decided.outcome)).inc()
         if decided.seconds is not None:
             self._duration_of(handler).observe(decided.seconds)
         if isinstance(decided.decision, Bury):
@@ -71,3 +74,22 @@ class Metrics:
     def rescued(self, retries: int) -> None:
         """Count leases that were taken over."""
         self._rescued.inc(retries)
+
+
+def word_of(outcome: Outcome) -> str:
+    """Return an outcome's label, the word that the log of attempts has for it."""
+    match outcome:
+        case Success():
+            return "success"
+        case Failure():
+            return "failure"
+        case Snooze():
+            return "snoozed"
+        case Reject():
+            return "rejected"
+        case Cancel():
+            return "cancelled"
+        case Lost():
+            return "lost"
+        case _:
+            assert_never(outcome)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from retryd.worker.runner import Runner
 
 
+# A due retry that no claim can have, since somebody else has locked it, must not make us spin.
+BLOCKED_SECONDS = 0.05
+
+
 class Claimer(Service):
     """Walks the lanes of its handlers. Polling is the truth; being woken only makes it prompt."""
 
@@ -81,5 +85,7 @@ class Claimer(Service):
         self._next_at = time.monotonic() + self._poll_seconds
         self._marked_asleep = True
         due_in = await self._queue.mark_asleep(self._poll_seconds, self._handlers)
+        if not retries:
+            due_in = max(due_in, BLOCKED_SECONDS)
         self._next_at = min(self._next_at, time.monotonic() + due_in)
         return due_in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -13,11 +14,15 @@ TRUSTED = 0.8
 
 @dataclass(slots=True)
 class Held:
-    """A retry in our hands: `on_lost` is set while its attempt runs, `reported` once that ended."""
+    """A retry in our hands: `on_lost` is set while its attempt runs, `reported` once that ended.
+
+    From `keep_until` on the lease of a running attempt is renewed no more.
+    """
 
     retry: Retry
     deadline: float
     on_lost: Callable[[], object] | None = None
+    keep_until: float = math.inf
     reported: bool = False
 
 
@@ -45,9 +50,11 @@ class Leases:
         """Forget a claim that was settled."""
         self._held.pop(retry.claim_token, None)
 
-    def retries(self) -> list[Retry]:
-        """Return what is held."""
-        return [held.retry for held in self._held.values()]
+    def worth_renewing(self, now: float) -> list[Retry]:
+        """Return what is held, but for attempts that have overrun their time and grace."""
+        return [
+            held.retry for held in self._held.values() if held.reported or now < held.keep_until
+        ]
 
     def renewed(self, asked: Iterable[Retry], still_held: set[int], asked_at: float) -> int:
         """Take in the answer to a renewal: extend what is held, give up what is lost.

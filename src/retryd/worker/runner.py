@@ -6,20 +6,28 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from retryd.domain.decide import decide
 from retryd.domain.decision import Decided, Release
+from retryd.domain.outcome import failure_of
 from retryd.domain.policy import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from retryd.domain.outcome import Outcome
     from retryd.domain.policy import Policy
     from retryd.domain.retry import Retry
     from retryd.ports import Handler
     from retryd.worker.leases import Leases
     from retryd.worker.settler import Settler
+
+ABORT_SECONDS = 5.0
+
+# Handlers that never wait must not keep the loop to themselves: the others have a turn as well.
+TURN = 16
 
 logger = logging.getLogger("retryd.worker")
 
@@ -27,7 +35,8 @@ logger = logging.getLogger("retryd.worker")
 class Runner:
     """Starts what was claimed, in order, in `slots` tasks; as many again may wait for a slot.
 
-    `on_room` is called when the waiting ones are down to half.
+    `on_room` is called when the waiting ones are down to half. An attempt that is not over
+    `grace_seconds` after its timeout loses its lease, and with it its slot.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class Runner:
         settler: Settler,
         *,
         slots: int,
+        grace_seconds: float,
         on_room: Callable[[], None],
     ) -> None:
         self._handlers = handlers
@@ -45,6 +55,7 @@ class Runner:
         self._leases = leases
         self._settler = settler
         self._slots = slots
+        self._grace_seconds = grace_seconds
         self._on_room = on_room
         self._waiting: asyncio.Queue[Retry] = asyncio.Queue()
         self._running = 0
@@ -85,17 +96,22 @@ class Runner:
     async def abort(self) -> int:
         """Cancel the attempts that still run, which gives them back, and close the slots.
 
-        Returns how many they were.
+        Returns how many they were. One that does not end is left to its lease: given back, it
+        could run twice at once.
         """
         running = self._running
         self._aborted = True
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if tasks:
+            _, deaf = await asyncio.wait(tasks, timeout=ABORT_SECONDS)
+            if deaf:
+                logger.warning("attempts_left_running", extra={"attempts": len(deaf)})
         return running
 
     async def _slot(self) -> None:
-        while True:
+        while not self._aborted:
             retry = await self._waiting.get()
             if self._waiting.qsize() == self._slots // 2:
                 self._on_room()
@@ -109,6 +125,8 @@ class Runner:
                     self._idle.set()
                 if self._running + self._waiting.qsize() == 0:
                     self._on_room()
+            if self._waiting.qsize() % TURN == 0:
+                await asyncio.sleep(0)
 
     async def _attempt(self, retry: Retry) -> None:
         """Make one attempt and hand on what follows from it."""
@@ -120,16 +138,35 @@ class Runner:
             self._settler.put(Decided(retry, None, Release()))
             return
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        held.on_lost = task.cancel
         policy = choose(self._policies, retry.operation, retry.policy)
+        held.keep_until = started + policy.timeout_seconds + self._grace_seconds
+        held.on_lost = task.cancel
+        outcome = await self._outcome(retry, policy)
+        if task.cancelling():
+            await shake_off(task)
+        if outcome is not None:
+            decision = decide(retry, outcome, policy, random.random())
+            self._settler.put(Decided(retry, outcome, decision, time.monotonic() - started))
+
+    async def _outcome(self, retry: Retry, policy: Policy) -> Outcome | None:
+        """Let the handler make the attempt; None if it was taken from us or given back."""
         try:
-            outcome = await self._handlers[retry.handler].run(retry, policy.timeout_seconds)
-        except asyncio.CancelledError:
+            return await self._handlers[retry.handler].run(retry, policy.timeout_seconds)
+        except asyncio.CancelledError as error:
+            if self._leases.get(retry) is None:
+                logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
+                return None
             if self._aborted:
                 self._settler.put(Decided(retry, None, Release()))
-                raise
-            task.uncancel()
-            logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
-            return
-        decision = decide(retry, outcome, policy, random.random())
-        self._settler.put(Decided(retry, outcome, decision, time.monotonic() - started))
+                return None
+            return failure_of(error)  # it was not us who cancelled
+        except Exception as error:  # noqa: BLE001 - a handler's fault is data, and the slot lives on
+            return failure_of(error)
+
+
+async def shake_off(task: asyncio.Task[None]) -> None:
+    """Let a cancellation that a handler swallowed end with its attempt: the next is another's."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # where one that is still on its way arrives
+    while task.uncancel():
+        pass

@@ -41,6 +41,7 @@ class Settler(Service):
         self._observer = observer
         self._on_due = on_due
         self._waiting: deque[Decided] = deque()
+        self._suspects = 0  # so many at the head are settled one by one: PostgreSQL refused one
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -60,30 +61,30 @@ class Settler(Service):
     @override
     async def step(self) -> float:
         """Settle one batch."""
-        batch = [self._waiting.popleft() for _ in range(min(LARGEST_BATCH, len(self._waiting)))]
-        if batch:
-            try:
-                results = await self._settle(batch)
-            except DatabaseUnavailable:
-                self._waiting.extendleft(reversed(batch))
-                raise
-            self._take_in(batch, results)
+        size = min(1 if self._suspects else LARGEST_BATCH, len(self._waiting))
+        if batch := [self._waiting.popleft() for _ in range(size)]:
+            await self._settle(batch)
         if self._waiting:
             return 0
         self._empty.set()
         return IDLE_SECONDS
 
-    async def _settle(self, batch: Sequence[Decided]) -> list[str]:
-        """Write a batch; if PostgreSQL refuses it, each decision on its own."""
+    async def _settle(self, batch: Sequence[Decided]) -> None:
+        """Write a batch; if PostgreSQL refuses it, have each decision written on its own."""
         try:
-            return await self._queue.settle_retries(batch)
+            results = await self._queue.settle_retries(batch)
         except DatabaseUnavailable:
+            self._waiting.extendleft(reversed(batch))
             raise
         except Exception:
-            if len(batch) == 1:
-                logger.exception("settlement_refused", extra={"retry": batch[0].retry.id})
-                return ["refused"]  # its lease runs out, and the loss is counted
-        return [result for decided in batch for result in await self._settle([decided])]
+            if len(batch) > 1:
+                self._waiting.extendleft(reversed(batch))
+                self._suspects = len(batch)
+                return
+            logger.exception("settlement_refused", extra={"retry": batch[0].retry.id})
+            results = ["refused"]  # its lease runs out, and the loss is counted
+        self._suspects = max(0, self._suspects - len(batch))
+        self._take_in(batch, results)
 
     def _take_in(self, batch: Sequence[Decided], results: Sequence[str]) -> None:
         soonest: float | None = None

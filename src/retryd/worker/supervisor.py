@@ -12,7 +12,7 @@ from retryd.domain.errors import DatabaseUnavailable
 from retryd.worker.claimer import Claimer
 from retryd.worker.doorbell import Doorbell
 from retryd.worker.expirer import Expirer
-from retryd.worker.lease_keeper import LeaseKeeper
+from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
 from retryd.worker.presence import Presence
 from retryd.worker.pruner import Pruner, Retention
@@ -36,7 +36,10 @@ logger = logging.getLogger("retryd.worker")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one worker works; durations in seconds. `listen_dsn` None: poll only."""
+    """How one worker works; durations in seconds. `listen_dsn` None: poll only.
+
+    `grace_seconds` after its timeout an attempt that cannot be stopped loses its lease.
+    """
 
     claims: bool
     batch_size: int
@@ -47,6 +50,7 @@ class Plan:
     retention: Retention
     listen_dsn: str | None
     version: str
+    grace_seconds: float = 30.0
 
 
 class Worker:
@@ -72,6 +76,7 @@ class Worker:
             leases,
             self._settler,
             slots=plan.worker_count,
+            grace_seconds=plan.grace_seconds,
             on_room=self._room_made,
         )
         self._claimer = Claimer(
@@ -86,6 +91,7 @@ class Worker:
         self._keepers: list[Service] = [
             self._settler,
             LeaseKeeper(queue, leases),
+            LeaseWatch(leases),
             Rescuer(
                 queue,
                 self._settler,
@@ -127,25 +133,29 @@ class Worker:
         finally:
             for service in self._keepers:
                 service.stop()
-            for task in (*keeping, *([claiming] if claiming else [])):
+            tasks = (*keeping, *([claiming] if claiming else []))
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._runner.abort()
-        with suppress(DatabaseUnavailable):
-            await self._queue.worker_gone()
+        with suppress(DatabaseUnavailable, TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._queue.worker_gone()
         logger.info("worker_stopped", extra={"worker": self._queue.worker})
 
     async def _drain(self, claiming: asyncio.Task[None] | None) -> None:
         """Claim no more, give back what has not started, let running attempts end, settle all."""
         self._claimer.stop()
-        if claiming is not None:
-            await claiming
         released = self._runner.release_waiting()
         cancelled = 0
         try:
             async with asyncio.timeout(self._plan.shutdown_seconds):
+                if claiming is not None:
+                    await claiming  # what a claim in flight brings is given back as well
+                released += self._runner.release_waiting()
                 await self._runner.finished()
         except TimeoutError:
+            released += self._runner.release_waiting()
             cancelled = await self._runner.abort()
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):

@@ -42,22 +42,16 @@ async def test_no_token_is_given_twice(sql: Doors) -> None:
 
 @pytest.mark.parametrize("handlers", [2, 30])
 async def test_smaller_priorities_go_first_whoever_handles_them(handlers: int, sql: Doors) -> None:
-    for n in range(handlers):
-        await sql.register(f"h{n}")
-    for priority in (9, 0, 5):
-        events = [{"event_type": f"h{n}.do", "priority": priority} for n in range(handlers)]
-        late = [event | {"not_before": f"20{9 - priority:02}-01-01"} for event in events]
-        await sql.capture_all(*late)
-    for _ in range(3):  # the lanes' order is drawn, and so is the plan's
-        await sql.connection.execute("discard plans")
-        order = [row["priority"] for row in await sql.acquire(handlers // 2)]
-        assert order == [0] * (handlers // 2)
-        await sql.connection.execute(
-            "update retryd.retry_queue set state = 'pending', attempt = 0, claimed_by = null,"
-            " claim_token = null, lease_expires_at = null"
-        )
-    order = [row["priority"] for row in await sql.acquire(3 * handlers)]
-    assert order == [0] * handlers + [5] * handlers + [9] * handlers
+    names = [f"h{n}" for n in range(handlers)]
+    for n, name in enumerate(names):
+        await sql.register(name)
+        event = {"event_type": f"{name}.do", "priority": 9 - n % 10}
+        await sql.capture_all(*[event | {"not_before": f"2000-01-{n + 1:02}"}] * 3)
+    for _ in range(10):  # the order of handlers is drawn in each claim
+        rows = await sql.acquire(3, handlers=names)
+        assert [row["priority"] for row in rows] == [9 - min(handlers - 1, 9)] * 3
+        for row in rows:
+            assert await sql.one("release_retry", id=row["id"], claim_token=row["claim_token"])
 
 
 async def test_in_a_lane_the_longest_due_go_first(sql: Doors) -> None:

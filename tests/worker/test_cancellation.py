@@ -175,3 +175,27 @@ async def test_a_handler_that_breaks_its_promise_costs_an_attempt_and_no_slot(
         finally:
             stop.set()
     assert await bench.outcomes(retry_id) == ["failure", "success"]
+
+
+class Forgetful(retryd.Snooze):
+    """A handler's own kind of snooze, which forgot what it inherits."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "later")
+
+
+@pytest.mark.parametrize("raises", [True, False])
+async def test_a_word_of_the_handler_s_own_kind_that_says_nothing_is_a_failure(
+    bench: Bench, raises: bool
+) -> None:
+    async def job(retry: retryd.Retry) -> object:
+        if retry.attempt > 1:
+            return None
+        if raises:
+            raise Forgetful
+        return Forgetful()
+
+    async with bench.working(app_with(job), worker_count=1):
+        retry_id = await bench.capture()
+        await bench.reached("done", retry_id)
+    assert await bench.outcomes(retry_id) == ["failure", "success"]

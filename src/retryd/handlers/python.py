@@ -162,9 +162,23 @@ def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[O
 
 def outcome_of(value: object) -> Outcome:
     """Return what a handler's return value says."""
-    return value if isinstance(value, Reject | Snooze | Cancel) else Success()
+    return plain(value) if isinstance(value, Reject | Snooze | Cancel) else Success()
 
 
 def said_by(error: BaseException) -> Outcome:
     """Return what a handler's exception says."""
-    return error if isinstance(error, Reject | Snooze | Cancel) else failure_of(error)
+    return plain(error) if isinstance(error, Reject | Snooze | Cancel) else failure_of(error)
+
+
+def plain(said: Reject | Snooze | Cancel) -> Outcome:
+    """Return it without frames, and checked: a subclass may forget what it inherits."""
+    try:
+        match said:
+            case Snooze():
+                return Snooze(said.delay)
+            case Reject():
+                return Reject(said.why)
+            case Cancel():
+                return Cancel(said.why)
+    except Exception as error:  # noqa: BLE001 - a handler's fault is data
+        return failure_of(error)

@@ -17,17 +17,19 @@ as $$
             where p.retry = (q).id and p.life <= (q).life
             order by p.life desc, p.id desc
             limit 1), (e).payload) end::text,
-        (e).attributes::text, (e).error_type, (e).error_message, last.error_type, last.error_message,
+        (e).attributes::text, (e).error_type, (e).error_message, last.error[1], last.error[2],
         (q).priority::int, (q).attempt, (q).lost_attempts, (q).snoozes, (q).max_retries, (q).life, (e).captured_at,
         (q).lease_expires_at
-    from (select) one
-    left join lateral (
-        select a.error_type, a.error_message
-        from retryd.retry_attempt a
-        where (q).attempt + (q).snoozes > 1 and a.retry = (q).id and a.life = (q).life and a.error_type is not null
-        order by a.claim_token desc
-        limit 1
-    ) last on true
+    from (
+        select case when (q).attempt + (q).snoozes > 1 then (  -- most claims never look into the log
+            select array[a.error_type, a.error_message]
+            from retryd.retry_attempt a
+            where a.retry = (q).id and a.life = (q).life and a.error_type is not null
+                and a.ended_at >= (e).captured_at and a.ended_at <= (select retryd.now())
+            order by a.claim_token desc
+            limit 1) end as error
+        offset 0
+    ) last
 $$;
 
 revoke all on function retryd.claim_row(retryd.retry_queue, retryd.failure_event) from public;

@@ -99,23 +99,34 @@ def is_async(function: HandlerFunction) -> bool:
 
 
 def on_loop(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Outcome]]:
-    """Run a coroutine function here, and cancel it at its timeout."""
+    """Run a coroutine function here, and cancel it at its timeout.
+
+    With a timer of its own: asyncio.timeout was a quarter of what an attempt costs.
+    """
     call = cast("Callable[[Retry], Awaitable[object]]", function)
 
     async def run(retry: Retry, timeout_seconds: float) -> Outcome:
-        limit = asyncio.timeout(timeout_seconds)
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            task.cancel()
+
+        timer = task.get_loop().call_later(timeout_seconds, expire)
         try:
-            async with limit:
-                return outcome_of(await call(retry))
+            return outcome_of(await call(retry))
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # it is us who are stopped
+            if task.uncancel() if expired else task.cancelling():  # it is us who are stopped
                 raise
+            if expired:
+                return Failure("TimeoutError", f"no end within {timeout_seconds:g} s")
             return failure_of(error)
         except BaseException as error:  # noqa: BLE001 - a handler's fault is data, SystemExit too
-            if limit.expired() and isinstance(error, TimeoutError):
-                return Failure("TimeoutError", f"no end within {timeout_seconds:g} s")
             return said_by(error)
+        finally:
+            timer.cancel()
 
     return run
 

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from retryd.domain.decide import decide
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from retryd.worker.settler import Settler
 
 ABORT_SECONDS = 5.0
-
-# Handlers that never wait must not keep the loop to themselves: the others have a turn as well.
-TURN = 16
+CHOICES = 1_024
 
 logger = logging.getLogger("retryd.worker")
 
@@ -35,7 +34,7 @@ logger = logging.getLogger("retryd.worker")
 class Runner:
     """Starts what was claimed, in order, in `slots` tasks; as many again may wait for a slot.
 
-    `on_room` is called when the waiting ones are down to half. An attempt that is not over
+    `on_room` is called when there is room for a claim worth its while. An attempt that is not over
     `grace_seconds` after its timeout loses its lease, and with it its slot.
     """
 
@@ -51,10 +50,12 @@ class Runner:
         on_room: Callable[[], None],
     ) -> None:
         self._handlers = handlers
-        self._policies = tuple(policies)
+        known = tuple(policies)
+        self._policy_of = lru_cache(CHOICES)(lambda operation, name: choose(known, operation, name))
         self._leases = leases
         self._settler = settler
         self._slots = slots
+        self._worth_claiming = (slots + 1) // 2
         self._grace_seconds = grace_seconds
         self._on_room = on_room
         self._waiting: asyncio.Queue[Retry] = asyncio.Queue()
@@ -73,9 +74,9 @@ class Runner:
 
     @property
     def room(self) -> int:
-        """How many retries may be claimed now: free slots, and one waiting behind each slot."""
-        waiting = self._waiting.qsize()
-        return 0 if waiting > self._slots // 2 else 2 * self._slots - self._running - waiting
+        """How many retries to claim: free slots and one waiting behind each; 0 if that is few."""
+        room = 2 * self._slots - self._running - self._waiting.qsize()
+        return room if room >= self._worth_claiming else 0
 
     def put(self, retries: Iterable[Retry]) -> None:
         """Run these as slots get free."""
@@ -111,24 +112,23 @@ class Runner:
         return running
 
     async def _slot(self) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         while not self._aborted:
             retry = await self._waiting.get()
-            if self._waiting.qsize() == self._slots // 2:
-                self._on_room()
             self._running += 1
             self._idle.clear()
             try:
-                await self._attempt(retry)
+                await self._attempt(retry, task)
             finally:
                 self._running -= 1
                 if not self._running:
                     self._idle.set()
-                if self._running + self._waiting.qsize() == 0:
+                if self.room == self._worth_claiming:
                     self._on_room()
-            if self._waiting.qsize() % TURN == 0:
-                await asyncio.sleep(0)
+            if not self._waiting.empty():
+                await asyncio.sleep(0)  # a handler that never waits must leave others their turn
 
-    async def _attempt(self, retry: Retry) -> None:
+    async def _attempt(self, retry: Retry, task: asyncio.Task[None]) -> None:
         """Make one attempt and hand on what follows from it."""
         held = self._leases.get(retry)
         if held is None:
@@ -137,8 +137,7 @@ class Runner:
         if started >= held.deadline:
             self._settler.put(Decided(retry, None, Release()))
             return
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        policy = choose(self._policies, retry.operation, retry.policy)
+        policy = self._policy_of(retry.operation, retry.policy)
         held.keep_until = started + policy.timeout_seconds + self._grace_seconds
         held.on_lost = task.cancel
         outcome = await self._outcome(retry, policy)

@@ -23,6 +23,10 @@ class Handler(Protocol):
     def definition(self) -> Mapping[str, object]:
         """What the registry keeps: name, match, policy, dependency, kind."""
 
+    @property
+    def stoppable(self) -> bool:
+        """Whether a cancellation ends an attempt: then the runner cancels it at its timeout."""
+
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
         """Make one attempt and report; never raises but when cancelled."""
 

@@ -152,6 +152,7 @@ class Broken:
 
     name = "job"
     definition: Mapping[str, object] = {"name": "job", "match": ["job.*"], "kind": "broken"}
+    stoppable = True
 
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:  # noqa: ARG002
         if retry.attempt == 1:

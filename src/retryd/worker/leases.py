@@ -14,16 +14,23 @@ TRUSTED = 0.8
 
 @dataclass(slots=True)
 class Held:
-    """A retry in our hands: `on_lost` is set while its attempt runs, `reported` once that ended.
+    """A retry in our hands: `stop` ends its running attempt, `reported` once that ended.
 
     From `keep_until` on the lease of a running attempt is renewed no more.
     """
 
     retry: Retry
     deadline: float
-    on_lost: Callable[[], object] | None = None
+    stop: Callable[[], object] | None = None
     keep_until: float = math.inf
     reported: bool = False
+    timed_out: bool = False
+
+    def time_out(self) -> None:
+        """Stop the attempt that runs: its time is over."""
+        self.timed_out = True
+        if self.stop is not None:
+            self.stop()
 
 
 class Leases:
@@ -83,5 +90,5 @@ class Leases:
 
     def _lose(self, held: Held) -> None:
         del self._held[held.retry.claim_token]
-        if held.on_lost is not None:
-            held.on_lost()
+        if held.stop is not None:
+            held.stop()

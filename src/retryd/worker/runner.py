@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from retryd.domain.decide import decide
 from retryd.domain.decision import Decided, Release
-from retryd.domain.outcome import failure_of
+from retryd.domain.outcome import Failure, failure_of
 from retryd.domain.policy import choose
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from retryd.domain.policy import Policy
     from retryd.domain.retry import Retry
     from retryd.ports import Handler
-    from retryd.worker.leases import Leases
+    from retryd.worker.leases import Held, Leases
     from retryd.worker.settler import Settler
 
 ABORT_SECONDS = 5.0
@@ -139,28 +139,38 @@ class Runner:
             return
         policy = self._policy_of(retry.operation, retry.policy)
         held.keep_until = started + policy.timeout_seconds + self._grace_seconds
-        held.on_lost = task.cancel
-        outcome = await self._outcome(retry, policy)
+        held.stop = task.cancel
+        handler = self._handlers[retry.handler]
+        timer = None
+        if handler.stoppable:  # a timer of our own: asyncio.timeout costs as much as all the rest
+            timer = task.get_loop().call_later(policy.timeout_seconds, held.time_out)
+        try:
+            outcome: Outcome | None = await handler.run(retry, policy.timeout_seconds)
+        except asyncio.CancelledError as error:
+            outcome = self._stopped(held, policy, error)
+        except Exception as error:  # noqa: BLE001 - a handler's fault is data, and the slot lives on
+            outcome = failure_of(error)
+        finally:
+            if timer is not None:
+                timer.cancel()
         if task.cancelling():
             await shake_off(task)
         if outcome is not None:
             decision = decide(retry, outcome, policy, random.random())
             self._settler.put(Decided(retry, outcome, decision, time.monotonic() - started))
 
-    async def _outcome(self, retry: Retry, policy: Policy) -> Outcome | None:
-        """Let the handler make the attempt; None if it was taken from us or given back."""
-        try:
-            return await self._handlers[retry.handler].run(retry, policy.timeout_seconds)
-        except asyncio.CancelledError as error:
-            if self._leases.get(retry) is None:
-                logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
-                return None
-            if self._aborted:
-                self._settler.put(Decided(retry, None, Release()))
-                return None
-            return failure_of(error)  # it was not us who cancelled
-        except Exception as error:  # noqa: BLE001 - a handler's fault is data, and the slot lives on
-            return failure_of(error)
+    def _stopped(self, held: Held, policy: Policy, error: BaseException) -> Outcome | None:
+        """Tell why an attempt was cancelled; None if it was taken from us or given back."""
+        retry = held.retry
+        if self._leases.get(retry) is None:
+            logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
+            return None
+        if self._aborted:
+            self._settler.put(Decided(retry, None, Release()))
+            return None
+        if held.timed_out:
+            return Failure("TimeoutError", f"no end within {policy.timeout_seconds:g} s")
+        return failure_of(error)  # it was not us who cancelled
 
 
 async def shake_off(task: asyncio.Task[None]) -> None:

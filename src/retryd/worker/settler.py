@@ -49,7 +49,7 @@ class Settler(Service):
         """Have a decision written; its lease is kept until then."""
         if held := self._leases.get(decided.retry):
             held.reported = True
-            held.on_lost = None
+            held.stop = None
         self._waiting.append(decided)
         self._empty.clear()
         self.wake()

@@ -28,12 +28,7 @@ from retryd.store.schema import migrate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-SETTINGS = {
-    "shared_buffers": "512MB",
-    "max_wal_size": "4GB",
-    "jit": "off",
-    "autovacuum_naptime": "5s",
-}
+SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "jit": "off"}
 FLOOR = Path(__file__).with_name("floor.py")
 
 

@@ -1,6 +1,6 @@
 """How fast one worker process drains due retries of a handler that does nothing.
 
-    python -m benchmarks.drain --dsn postgresql://… [--items 20000] [--batch 1000] [--slots 500]
+    python -m benchmarks.drain --dsn postgresql://… [--items 20000] [--batch 600] [--slots 300]
 
 Everything is on as in production: attempt log, archive, fencing, leases, metrics. Prints JSON:
 items/s of bulk capture, and of the drain from the first call of the handler to the last settlement.
@@ -118,7 +118,7 @@ def main() -> None:
     """Run once and print the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--dsn", required=True)
-    for name, default in (("items", 20_000), ("batch", 1_000), ("slots", 500)):
+    for name, default in (("items", 20_000), ("batch", 600), ("slots", 300)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
     figures = uvloop.run(run(arguments.dsn, arguments.items, arguments.batch, arguments.slots))

@@ -3,7 +3,7 @@
 create or replace function retryd.drop_partitions(parent text, older_than interval, exact boolean) returns bigint
 language plpgsql volatile
 set search_path = retryd, pg_temp
-set lock_timeout = '3s'
+set lock_timeout = '300ms'  -- settlements queue behind a drop that waits
 set timezone = 'UTC'
 as $$
 declare

@@ -25,8 +25,8 @@ begin
         return format('ordering_key has %s bytes, 1 to 255 are allowed', octet_length(event.ordering_key));
     elsif event.priority not between 0 and 9 then
         return format('priority %s is out of range; 0 runs first, 9 last', event.priority);
-    elsif not isfinite(event.not_before) then
-        return 'not_before must be a finite time';
+    elsif event.not_before >= '10000-01-01' or event.not_before < '0001-01-01' then
+        return 'not_before must be a time in the years 1 to 9999';
     elsif jsonb_typeof(event.attributes) <> 'object' then
         return 'attributes must be a JSON object';
     end if;

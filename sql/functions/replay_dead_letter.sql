@@ -17,10 +17,11 @@ begin
     )
     insert into retryd.retry_queue as q (id, event, handler, policy, priority, ordering_key, state, max_retries, life,
         next_attempt_at, give_up_at)
-    select r.id, r.event, r.handler, r.policy, r.priority, r.ordering_key,
-        case when r.ordering_key is null or r.handler is null then 'pending' else 'parked' end, r.max_retries, r.life + 1,
+    select r.id, r.event, h.name, r.policy, r.priority, r.ordering_key,
+        case when r.ordering_key is null or h.name is null then 'pending' else 'parked' end, r.max_retries, r.life + 1,
         (select retryd.now()), (select retryd.now()) + p.max_age
     from reopened r
+    left join retryd.retry_handler h on h.name = r.handler  -- a forgotten one leaves it to who matches
     left join retryd.retry_policy p on p.name = r.policy
     returning q.* into revived;
     if revived.id is null then

@@ -165,8 +165,3 @@ def test_every_object_says_what_it_promises_and_who_may_use_it() -> None:
             assert re.search(rf"(function|view) retryd\.{name}\b", text), name
             if kind == "functions":
                 assert "\nrevoke all on function" in text, name
-                assert (
-                    "set search_path = retryd, pg_temp" in text
-                    or "search_path" in text
-                    or (name in {"now", "matches", "operation_of", "new_event_id", "claim_row"})
-                ), name

@@ -24,6 +24,7 @@ OPERATOR = {
 }
 INLINED = {
     "claim_row",
+    "cut_text",
     "handlers_of_event",
     "matches",
     "shape_problem",

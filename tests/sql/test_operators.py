@@ -31,6 +31,15 @@ async def test_a_replay_is_a_new_life_of_the_same_id_due_at_once(sql: Doors) -> 
     assert await sql.places() == {claim["id"]: "live"}
 
 
+async def test_a_replay_for_a_forgotten_handler_goes_to_who_matches(sql: Doors) -> None:
+    claim = await sql.held()
+    assert await sql.one("fail_retry", **claim)
+    assert await sql.one("forget_handler", name="work")
+    await sql.register("successor", "work.*")
+    assert await sql.one("replay_dead_letter", id=claim["id"])
+    assert [row["handler"] for row in await sql.acquire()] == ["successor"]
+
+
 async def test_a_token_of_an_earlier_life_stays_stale(sql: Doors) -> None:
     first = await sql.held()
     assert await sql.one("fail_retry", **first)

@@ -300,10 +300,14 @@ async def test_pruning_makes_partitions_and_forgets_what_is_old(
     [retry] = await parts.claim()
     parts.settler.put(Decided(retry, Success(), Complete(), 0.5))
     await parts.settler.step()
+    await parts.queue.worker_seen("host", 1, "0", {})
+    await parts.queue.mark_asleep(5, ["job"])
     pruner = Pruner(parts.queue, Retention(7, 7, 90))
     await pruner.step()
+    assert await bench.connection.fetchval("select count(*) from retryd.worker") == 1
     assert await bench.place(retry_id) == "done"
     await clock.advance(20 * 86_400)
     assert await pruner.step() > 60
     assert await bench.place(retry_id) is None
-    assert await bench.connection.fetchval("select count(*) from retryd.failure_event") == 0
+    for table in ("failure_event", "worker", "sleeper"):
+        assert await bench.connection.fetchval(f"select count(*) from retryd.{table}") == 0

@@ -114,6 +114,10 @@ class Queue:
         query = "select retryd.prune_events($1, $2)"
         return await self._count(query, timedelta(days=days), batch_size)
 
+    async def prune_workers(self) -> int:
+        """Forget workers that vanished; returns how many."""
+        return await self._count("select retryd.prune_workers()")
+
     async def publish_policies(self, policies: Iterable[Mapping[str, object]]) -> None:
         """Tell capture what it needs to know of policies."""
         query = "select retryd.publish_policies($1::text::jsonb)"

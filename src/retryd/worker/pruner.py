@@ -40,5 +40,6 @@ class Pruner(Service):
         await self._queue.prune_attempts(self._retention.attempts_days)
         await self._queue.prune_archive(self._retention.completed_days)
         await self._queue.prune_dead_letters(self._retention.dead_letter_days)
+        await self._queue.prune_workers()
         pruned = await self._queue.prune_events(self._retention.completed_days, EVENTS_AT_ONCE)
         return 0 if pruned == EVENTS_AT_ONCE else EVERY_SECONDS

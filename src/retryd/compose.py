@@ -135,6 +135,16 @@ async def open_store(dsn: str) -> AsyncIterator[Store]:
         yield Store(pool, Reads(pool), Operators(pool))
 
 
+def listening_at(configuration: Configuration, dsn: str) -> str | None:
+    """Return where the doorbell listens; nowhere behind pgbouncer, which keeps no session."""
+    database = configuration.database
+    if configuration.retry.listen_notify is False:
+        return None
+    if database.listen_url is not None:
+        return database.listen_url.get_secret_value()
+    return None if database.pgbouncer is True else dsn
+
+
 async def run_worker(
     configuration: Configuration,
     dsn: str,
@@ -153,14 +163,15 @@ async def run_worker(
     worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
     retry, policies = configuration.retry, configuration.policies()
     size = max(configuration.database.pool_size, SPARE_CONNECTIONS)
-    async with open_pool(dsn, size=size, application=f"retryd/worker/{worker_id}"[:63]) as pool:
+    application, pgbouncer = f"retryd/worker/{worker_id}"[:63], configuration.database.pgbouncer
+    async with open_pool(
+        dsn, size=size, application=application, pgbouncer=pgbouncer is True
+    ) as pool:
         async with pool.connection() as connection:
             await check(connection)
         queue = Queue(pool, worker_id)
         await queue.publish_policies(published(policies.values()))
         await queue.publish_handlers(handler.definition for handler in handlers)
-        listen_url = configuration.database.listen_url
-        listen_dsn = listen_url.get_secret_value() if listen_url else dsn
         plan = Plan(
             claims=retry.enabled and bool(handlers),
             batch_size=retry.batch_size,
@@ -173,7 +184,7 @@ async def run_worker(
                 retry.retention.attempts_days,
                 retry.retention.dead_letter_days,
             ),
-            listen_dsn=None if retry.listen_notify is False else listen_dsn,
+            listen_dsn=listening_at(configuration, dsn),
             version=retryd.__version__,
         )
         worker = Worker(queue, handlers, policies.values(), Metrics(), plan)

@@ -287,6 +287,7 @@ class Machine(Comparison):
     def revive(self, r: Retry) -> None:
         _, _, age = HANDLERS[r.policy]
         r.attempt = r.lost = r.snoozes = 0
+        r.handler = r.handler if r.handler in self.model.paused else ""
         r.life, r.due, r.give_up = r.life + 1, self.model.now, age and self.model.now + age
         r.state = "parked" if r.key and r.handler else "pending"
         if not r.handler:

@@ -33,7 +33,7 @@ class DatabaseSettings(Block):
         default=10, ge=1, le=MAX_AT_ONCE, description="Connections of one process at most."
     )
     pgbouncer: Switch = Field(
-        default="auto", description="Whether url leads to pgbouncer in transaction mode."
+        default="auto", description="True where url leads to pgbouncer in transaction mode."
     )
     embedded: bool = Field(
         default=False, description="Run a PostgreSQL of retryd's own where no other is named."

@@ -21,6 +21,7 @@ else:
 COMMAND_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 SETTINGS = {"jit": "off", "timezone": "UTC"}
+STATEMENTS = 100
 
 
 class SharedConnection(Plain):
@@ -64,8 +65,15 @@ class Pool:
 
 
 @asynccontextmanager
-async def open_pool(dsn: str, *, size: int, application: str) -> AsyncIterator[Pool]:
-    """Open a pool of at most `size` connections; the first one is made when it is asked for."""
+async def open_pool(
+    dsn: str, *, size: int, application: str, pgbouncer: bool = False
+) -> AsyncIterator[Pool]:
+    """Open a pool of at most `size` connections; the first one is made when it is asked for.
+
+    Behind pgbouncer in transaction mode each statement may meet another server connection: then
+    nothing is prepared, and no parameter is sent that pgbouncer does not know.
+    """
+    settings = {"application_name": application}
     with reaching_database():
         pool = await asyncpg.create_pool(
             dsn,
@@ -74,7 +82,8 @@ async def open_pool(dsn: str, *, size: int, application: str) -> AsyncIterator[P
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             connection_class=SharedConnection,
-            server_settings={**SETTINGS, "application_name": application},
+            statement_cache_size=0 if pgbouncer else STATEMENTS,
+            server_settings=settings if pgbouncer else {**SETTINGS, **settings},
         )
     try:
         yield Pool(pool)

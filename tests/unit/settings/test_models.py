@@ -262,7 +262,7 @@ def test_all_problems_are_told_at_once() -> None:
     document = {
         "database": {"pool_size": 0},
         "retry": {"batch_size": 0, "wurst": 1, "retry_policies": {"mail": {"jitter": 2, "x": 1}}},
-        "handlers": {"mail": HANDLER | {"policy": "mial"}, "hook": 3},
+        "handlers": {"mail": HANDLER | {"policy": "mailing"}, "hook": 3},
         "spool": {},
     }
     keys = {problem.partition(" ")[0] for problem in problems_of(document)}

@@ -23,27 +23,9 @@ begin
         and case when handlers is null then h.kind = 'external' else h.name = any(handlers) end;
 
     return query
-    with recursive level as (
-        (
-            select q.priority
-            from retryd.retry_queue q
-            where q.state = 'pending' and q.handler is not null
-            order by q.priority
-            limit 1
-        )
-        union all
-        select higher.priority
-        from level
-        cross join lateral (
-            select q.priority
-            from retryd.retry_queue q
-            where q.state = 'pending' and q.handler is not null and q.priority > level.priority
-            order by q.priority
-            limit 1
-        ) higher
-    ), picked as materialized (
+    with picked as materialized (
         select due.id, due.event
-        from level
+        from retryd.waiting_priorities() level (priority)
         cross join lateral (  -- its limit keeps the planner from walking handlers first, priorities second
             select head.id, head.event
             from unnest(served) lane (handler)

@@ -12,27 +12,8 @@ begin
     where s.wakes_at < excluded.wakes_at - poll_seconds * interval '1 s';
 
     return (
-        with recursive level as (
-            (
-                select q.priority
-                from retryd.retry_queue q
-                where q.state = 'pending' and q.handler is not null
-                order by q.priority
-                limit 1
-            )
-            union all
-            select higher.priority
-            from level
-            cross join lateral (
-                select q.priority
-                from retryd.retry_queue q
-                where q.state = 'pending' and q.handler is not null and q.priority > level.priority
-                order by q.priority
-                limit 1
-            ) higher
-        )
         select greatest(0, least(poll_seconds, extract(epoch from min(head.next_attempt_at) - retryd.now())::float8))
-        from level
+        from retryd.waiting_priorities() level (priority)
         cross join unnest(mark_asleep.handlers) lane (handler)
         join retryd.retry_handler h on h.name = lane.handler and h.paused_at is null
         cross join lateral (

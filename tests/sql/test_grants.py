@@ -25,6 +25,7 @@ OPERATOR = {
 INLINED = {
     "claim_row",
     "cut_text",
+    "waiting_priorities",
     "handlers_of_event",
     "matches",
     "shape_problem",

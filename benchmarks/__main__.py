@@ -1,6 +1,6 @@
 """Run the floor and retryd in turn on one private PostgreSQL and print both.
 
-    python -m benchmarks [--items 20000] [--rounds 3]
+    python -m benchmarks [--items 20000] [--rounds 5]
 
 Prints a line per figure, median with least and most, the ratio round by round, the versions.
 RETRYD_BENCH_DATABASE_URL names another, empty database; the schema is made and left there.
@@ -74,7 +74,7 @@ async def main() -> None:
     """Run, and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     items = f"--items={arguments.items}"
     async with open_server() as dsn:

@@ -1,4 +1,4 @@
-"""The errors that retryd raises, one tree; every other module imports them from here.
+"""The errors that retryd raises, one tree; what stands alone (embedded, demo) adds leaves to it.
 
     RetrydError
     ├── ConfigurationError     settings, a policy or a pattern cannot be used

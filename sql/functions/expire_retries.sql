@@ -3,6 +3,9 @@
 create or replace function retryd.expire_retries(batch_size int) returns int
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
+set enable_seqscan = off  -- a plan made while the tables were empty must not read them whole later
+set jit = off
 as $$
 declare
     moved int;

@@ -4,6 +4,9 @@ create or replace function retryd.extend_retry_leases(worker text, ids bigint[],
 returns setof bigint
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
+set enable_seqscan = off  -- a plan made while the tables were empty must not read them whole later
+set jit = off
 as $$
 begin
     perform retryd.check_lease(worker, 1, lease);
@@ -18,9 +21,10 @@ begin
     )
     update retryd.retry_queue q
     set lease_expires_at = (select retryd.now()) + lease
-    from held h
-    join unnest(extend_retry_leases.ids, tokens) item (id, token) on item.id = h.id and item.token = h.claim_token
-    where q.id = any(extend_retry_leases.ids) and q.id = h.id
+    where q.id = any(array(
+        select h.id
+        from held h
+        join unnest(extend_retry_leases.ids, tokens) item (id, token) on item.id = h.id and item.token = h.claim_token))
     returning q.id;
 end
 $$;

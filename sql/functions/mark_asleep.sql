@@ -3,6 +3,9 @@
 create or replace function retryd.mark_asleep(worker text, poll_seconds float8, handlers text[]) returns float8
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
+set enable_seqscan = off  -- a plan made while the tables were empty must not read them whole later
+set jit = off
 as $$
 begin
     insert into retryd.sleeper as s (worker, wakes_at)

@@ -10,6 +10,8 @@ returns table (id bigint, outcome text)
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
 set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
+set enable_seqscan = off  -- a plan made while the tables were empty must not read them whole later
+set jit = off
 as $$
 declare
     settled_ids bigint[];
@@ -61,9 +63,7 @@ begin
             snoozes = q.snoozes + case when m.decision = 'snooze' then 1 else 0 end,
             next_attempt_at = case when m.decision = 'release' then q.next_attempt_at else m.due end
         from mine m
-        where q.id = any(array(
-                select b.id from mine b where b.decision in ('reschedule', 'release', 'snooze') and not b.spent))
-            and m.id = q.id
+        where q.id = m.id and m.decision in ('reschedule', 'release', 'snooze') and not m.spent
         returning q.next_attempt_at
     ), logged as (
         insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker, started_at, ended_at,
@@ -86,9 +86,7 @@ begin
         set status = 'resolved', resolved_at = m.at,
             resolved_by = case m.decision when 'complete' then 'success' else 'cancellation' end
         from mine m
-        where d.id = any(array(
-                select c.id from mine c where c.life > 1 and c.decision in ('complete', 'cancel') order by c.id))
-            and m.id = d.id
+        where d.id = m.id and m.life > 1 and m.decision in ('complete', 'cancel')
     ), buried as (
         insert into retryd.dead_letter as d (id, event, handler, policy, priority, ordering_key, attempt, lost_attempts,
             max_retries, snoozes, life, status, reason, error_type, error_message, error_stack, dead_at)

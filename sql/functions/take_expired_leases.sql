@@ -10,6 +10,8 @@ returns table (
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
 set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
+set enable_seqscan = off  -- a plan made while the tables were empty must not read them whole later
+set jit = off
 as $$
 begin
     perform retryd.check_lease(worker, batch_size, lease);
@@ -24,10 +26,10 @@ begin
         for update skip locked
     ), taken as (
         update retryd.retry_queue q
-        set lost_attempts = q.lost_attempts + case when l.rescue then 0 else 1 end, claimed_by = 'rescue/' || worker,
-            claim_token = nextval('retryd.claim_token_seq'), lease_expires_at = (select retryd.now()) + lease
-        from lapsed l
-        where q.id = any(array(select p.id from lapsed p)) and q.id = l.id and q.claim_token = l.claim_token
+        set lost_attempts = q.lost_attempts + case when starts_with(q.claimed_by, 'rescue/') then 0 else 1 end,
+            claimed_by = 'rescue/' || worker, claim_token = nextval('retryd.claim_token_seq'),
+            lease_expires_at = (select retryd.now()) + lease
+        where q.id = any(array(select l.id from lapsed l)) and q.claim_token is not null
         returning q.*
     ), logged as (
         insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker, ended_at, outcome,

@@ -1,4 +1,4 @@
--- The priorities at which something waits, smallest first: one step of the index each, and only as far as they are asked for.
+-- The priorities at which something waits, smallest first: one step of the index each, only as far as they are asked for.
 -- Inlined, so it has no search_path of its own.
 create or replace function retryd.waiting_priorities() returns setof smallint
 language sql stable

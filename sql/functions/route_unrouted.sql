@@ -35,7 +35,7 @@ begin
         from orphan o
         join route r on r.operation = o.operation
         where o.nth = 1
-            and not exists (select from retryd.handlers_of_event(o.event) had where had = r.handler)
+            and not exists (select from retryd.retries_of_event(o.event) had where had.handler = r.handler)
     ), taken as (
         update retryd.retry_queue q
         set handler = d.handler, policy = d.policy,

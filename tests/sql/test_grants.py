@@ -26,10 +26,10 @@ INLINED = {
     "claim_row",
     "cut_text",
     "waiting_priorities",
-    "handlers_of_event",
     "matches",
     "shape_problem",
     "operation_of",
+    "retries_of_event",
     "now",
     "new_event_id",
 }

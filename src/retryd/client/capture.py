@@ -198,7 +198,7 @@ def instant(value: object) -> str | None:
 async def _ids(connection: Connection, query: str, *arguments: Any) -> list[int]:
     try:
         return [row[0] for row in await connection.fetch(query, *arguments)]
-    except Exception as error:
+    except Exception as error:  # the driver is the caller's; its errors are known by SQLSTATE alone
         state = getattr(error, "sqlstate", None) or ""
         if state == IN_FAILED_TRANSACTION:
             message = (

@@ -76,7 +76,7 @@ class Settler(Service):
         except DatabaseUnavailable:
             self._waiting.extendleft(reversed(batch))
             raise
-        except Exception:
+        except Exception:  # one decision that cannot be written must not hold up the others
             if len(batch) > 1:
                 self._waiting.extendleft(reversed(batch))
                 self._suspects = len(batch)

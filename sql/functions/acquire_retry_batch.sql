@@ -18,6 +18,7 @@ declare
     served text[];
 begin
     perform retryd.check_lease(worker, batch_size, lease);
+    perform retryd.note_lease(lease);
     select array_agg(h.name order by random())
     into served
     from retryd.retry_handler h

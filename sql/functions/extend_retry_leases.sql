@@ -10,6 +10,7 @@ set jit = off
 as $$
 begin
     perform retryd.check_lease(worker, 1, lease);
+    perform retryd.note_lease(lease);
 
     return query
     with held as materialized (

@@ -15,6 +15,7 @@ set jit = off
 as $$
 begin
     perform retryd.check_lease(worker, batch_size, lease);
+    perform retryd.note_lease(lease);
 
     return query
     with lapsed as materialized (

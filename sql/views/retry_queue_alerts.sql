@@ -57,6 +57,10 @@ with clock as materialized (
     group by w.name
     having count(distinct w.definition) > 1
     union all
+    select 'worker_alert', 'warning', w.id, w.alert, w.alert_at
+    from retryd.worker w, clock c
+    where w.alert is not null and w.seen_at > c.at - interval '1 min'
+    union all
     select 'old_transaction', 'warning', coalesce(nullif(a.application_name, ''), a.pid::text),
         format('process %s has had a transaction open since %s; vacuum is pinned', a.pid, a.xact_start), a.xact_start
     from pg_stat_activity a, clock c

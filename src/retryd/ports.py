@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -31,6 +32,19 @@ class Handler(Protocol):
         """Make one attempt and report; never raises but when cancelled."""
 
 
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How much there is in PostgreSQL; a handler of None stands for what is unrouted.
+
+    `queue` counts live retries by handler and state, `oldest_due_seconds` is how long the oldest
+    due retry of a handler has waited, `dead_letters` counts by status.
+    """
+
+    queue: Mapping[tuple[str | None, str], int]
+    oldest_due_seconds: Mapping[str | None, float]
+    dead_letters: Mapping[str, int]
+
+
 class Observer(Protocol):
     """Hears what a worker does; each call is short and never raises."""
 
@@ -42,3 +56,24 @@ class Observer(Protocol):
 
     def rescued(self, retries: int) -> None:
         """Report that leases of lost workers were taken over."""
+
+    def measured(self, depths: Depths | None) -> None:
+        """Report how much there is in PostgreSQL; None: it could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a process takes work; `reasons` names what is wrong, even where it still does."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Health(Protocol):
+    """What the HTTP server asks, from a thread of its own; neither call asks PostgreSQL."""
+
+    async def ready(self) -> Readiness:
+        """Tell whether this process takes work."""
+
+    def state(self) -> Mapping[str, object]:
+        """Tell how this process is, for people; all of it can be written as JSON."""

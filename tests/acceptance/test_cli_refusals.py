@@ -79,7 +79,9 @@ async def test_without_a_database_the_line_names_every_way_to_give_one(bare_shel
         assert way in line
 
 
-@pytest.mark.parametrize("command", [["list"], ["migrate"], ["capture", "a.failed"], ["run"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["migrate"], ["capture", "a.failed"], ["run", "--until-empty"]]
+)
 async def test_a_database_out_of_reach_is_status_1_and_keeps_its_password(
     bare_shell: Shell, command: list[str]
 ) -> None:

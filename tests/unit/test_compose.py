@@ -17,18 +17,18 @@ def configured(**flags: Any) -> Any:
 
 
 def test_the_doorbell_listens_where_the_retries_are() -> None:
-    assert listening_at(configured(), DSN) == DSN
+    assert listening_at(configured(), DSN, pooled=False) == DSN
 
 
 def test_behind_pgbouncer_it_listens_only_at_an_address_of_its_own() -> None:
-    assert listening_at(configured(database__pgbouncer=True), DSN) is None
+    assert listening_at(configured(), DSN, pooled=True) is None
     direct = "postgresql://direct/retries"
-    both = configured(database__pgbouncer=True, database__listen_url=direct)
-    assert listening_at(both, DSN) == direct
+    both = configured(database__listen_url=direct)
+    assert listening_at(both, DSN, pooled=True) == direct
 
 
 def test_it_does_not_listen_when_told_not_to() -> None:
-    assert listening_at(configured(retry__listen_notify=False), DSN) is None
+    assert listening_at(configured(retry__listen_notify=False), DSN, pooled=False) is None
 
 
 def test_a_policy_that_nobody_knows_is_named_with_those_there_are() -> None:

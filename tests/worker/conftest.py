@@ -13,6 +13,8 @@ import pytest
 import retryd
 from retryd.domain.policy import Policy
 from retryd.handlers.python import PythonHandler
+from retryd.ports import Handler
+from retryd.store.lines import open_lines
 from retryd.store.pool import Pool, open_pool
 from retryd.store.queue import Queue
 from retryd.telemetry.metrics import Metrics
@@ -52,17 +54,23 @@ class Bench:
     @asynccontextmanager
     async def working(self, app: retryd.App, **changes: Any) -> AsyncIterator[Queue]:
         """Run a worker for the handlers of an app; drains at the end."""
-        queue = Queue(self.pool, f"worker-{id(app)}")
         handlers = [PythonHandler(registration) for registration in app.handlers.values()]
-        await queue.publish_handlers(handler.definition for handler in handlers)
-        worker = Worker(queue, handlers, self.policies, self.metrics, self.plan(**changes))
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(worker.run(stop))
-            try:
-                yield queue
-            finally:
-                stop.set()
+        async with self.serving(handlers, **changes) as queue:
+            yield queue
+
+    @asynccontextmanager
+    async def serving(self, handlers: Sequence[Handler], **changes: Any) -> AsyncIterator[Queue]:
+        """Run a worker for these handlers; drains at the end."""
+        async with open_lines(self.database.dsn, f"worker-{id(handlers)}", size=6) as lines:
+            await lines.shared.publish_handlers(handler.definition for handler in handlers)
+            worker = Worker(lines, handlers, self.policies, self.metrics, self.plan(**changes))
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(worker.run(stop))
+                try:
+                    yield lines.shared
+                finally:
+                    stop.set()
 
     async def capture(self, event_type: str = "job.run.failed", **arguments: Any) -> int:
         """Capture one event that is due at once; return the id of its retry."""

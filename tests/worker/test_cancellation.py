@@ -15,8 +15,6 @@ import retryd
 from retryd.domain.outcome import Outcome, Success
 from retryd.domain.policy import Policy
 from retryd.domain.retry import Retry
-from retryd.store.queue import Queue
-from retryd.worker.supervisor import Worker
 from tests.waiting import until
 from tests.worker.conftest import Bench, app_with
 
@@ -164,17 +162,9 @@ class Broken:
 async def test_a_handler_that_breaks_its_promise_costs_an_attempt_and_no_slot(
     bench: Bench,
 ) -> None:
-    queue, handler, stop = Queue(bench.pool, "worker"), Broken(), asyncio.Event()
-    await queue.publish_handlers([handler.definition])
-    plan = bench.plan(worker_count=1)
-    worker = Worker(queue, [handler], bench.policies, bench.metrics, plan)
     retry_id = await bench.capture()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.run(stop))
-        try:
-            await bench.reached("done", retry_id)
-        finally:
-            stop.set()
+    async with bench.serving([Broken()], worker_count=1):
+        await bench.reached("done", retry_id)
     assert await bench.outcomes(retry_id) == ["failure", "success"]
 
 

@@ -16,10 +16,10 @@ from retryd.domain.retry import Retry
 from retryd.handlers.python import PythonHandler
 from retryd.store.queue import Queue
 from retryd.worker.claimer import Claimer
-from retryd.worker.lease_keeper import LeaseKeeper
+from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
 from retryd.worker.pruner import Pruner, Retention
-from retryd.worker.rescuer import Rescuer
+from retryd.worker.rescuer import LONGEST_WAIT_SECONDS, Rescuer
 from retryd.worker.runner import Runner
 from retryd.worker.settler import Settler
 from tests.postgres import Clock
@@ -63,6 +63,11 @@ class Parts:
 
     async def job(self, retry: Retry) -> None:
         """Do nothing."""
+
+    def keeper(self) -> LeaseKeeper:
+        """Return a lease keeper that tells this loop."""
+        watch = LeaseWatch(self.leases)
+        return LeaseKeeper(self.queue, self.leases, watch, asyncio.get_running_loop())
 
     async def register(self) -> None:
         await self.queue.publish_handlers(handler.definition for handler in self.handlers)
@@ -234,9 +239,9 @@ async def test_a_rescue_decides_about_what_another_worker_lost(
 ) -> None:
     retry_id = await bench.capture()
     await Queue(bench.pool, "lost").acquire_retry_batch(1, 1, ["job"])
-    assert await parts.rescuer.step() == POLL
+    assert await parts.rescuer.step() == LONGEST_WAIT_SECONDS
     await clock.advance(2)
-    assert await parts.rescuer.step() == POLL
+    assert await parts.rescuer.step() == LONGEST_WAIT_SECONDS
     await parts.settler.step()
     row = await bench.row(retry_id)
     assert (row["state"], row["attempt"], row["lost_attempts"]) == ("pending", 1, 1)
@@ -248,7 +253,7 @@ async def test_a_lease_is_renewed_by_its_keeper(bench: Bench, parts: Parts, cloc
     await parts.claimer.step()
     before = (await bench.row(retry_id))["lease_expires_at"]
     await clock.advance(10)
-    assert await LeaseKeeper(parts.queue, parts.leases).step() == 20
+    assert await parts.keeper().step() == 20
     assert (await bench.row(retry_id))["lease_expires_at"] > before
 
 
@@ -256,8 +261,8 @@ async def test_a_lease_that_somebody_else_has_is_given_up(bench: Bench, parts: P
     await bench.capture()
     await parts.claimer.step()
     await bench.connection.execute("update retryd.retry_queue set claim_token = 999999")
-    await LeaseKeeper(parts.queue, parts.leases).step()
-    assert len(parts.leases) == 0
+    await parts.keeper().step()
+    await until(lambda: len(parts.leases) == 0)
 
 
 async def test_what_waits_for_a_slot_is_given_back_unspent(bench: Bench, parts: Parts) -> None:

@@ -7,6 +7,8 @@
     ├── PayloadUndecodable     what is stored with a retry is not readable JSON
     ├── TransactionAborted     the caller's transaction had failed before the capture
     ├── DatabaseUnavailable    PostgreSQL cannot be reached
+    │   ├── DatabaseRefused    it refuses the login, or has no such database
+    │   └── StatementAborted   it answers, and gave up one statement: a timeout, a deadlock
     └── SchemaOutdated         the schema is not the one that this version needs
 
 A message says what, where and what to do; without one the first line of the docstring stands in.
@@ -70,6 +72,14 @@ class TransactionAborted(RetrydError):
 
 class DatabaseUnavailable(RetrydError):
     """PostgreSQL cannot be reached: check the database URL and that the server is up."""
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """PostgreSQL refuses the login or has no such database: check the database URL."""
+
+
+class StatementAborted(DatabaseUnavailable):
+    """PostgreSQL gave up a statement, for a timeout or for another transaction: try it again."""
 
 
 class SchemaOutdated(RetrydError):

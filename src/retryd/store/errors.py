@@ -7,12 +7,31 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from retryd.domain.errors import UNKNOWN, DatabaseUnavailable, NotFound, Refused, SchemaOutdated
+from retryd.domain.errors import (
+    UNKNOWN,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    NotFound,
+    Refused,
+    SchemaOutdated,
+    StatementAborted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Whole classes of SQLSTATE: connections, shutdown and cancellation, disk and memory, deadlocks.
+SCHEMA_MISSING = (
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+)
+REFUSALS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+ABORTS = (
+    asyncpg.QueryCanceledError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+)
+# Whole classes of SQLSTATE: connections, shutdown, disk and memory.
 OUTAGES = (
     OSError,
     TimeoutError,
@@ -20,18 +39,9 @@ OUTAGES = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
-)
-SCHEMA_MISSING = (
-    asyncpg.InvalidSchemaNameError,
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedFunctionError,
 )
 
 
@@ -39,25 +49,32 @@ SCHEMA_MISSING = (
 def reaching_database() -> Iterator[None]:
     """Turn the driver's errors into ours.
 
-    A refusal becomes Refused, a missing schema SchemaOutdated, an outage, which waiting may cure,
-    DatabaseUnavailable; the text of the latter names the cause, never a password.
+    A refusal of a request becomes Refused, a missing schema SchemaOutdated; what waiting may cure
+    becomes DatabaseUnavailable, whose text names the cause and never a password.
     """
     try:
         yield
     except SCHEMA_MISSING as error:
         message = f"the database has not the schema of this version ({error}): run `retryd migrate`"
         raise SchemaOutdated(message) from error
+    except ABORTS as error:
+        message = f"PostgreSQL gave up the statement ({error}): it is tried again"
+        raise StatementAborted(message) from error
+    except REFUSALS as error:
+        raise DatabaseRefused(unreachable(error)) from error
     except OUTAGES as error:
-        cause = str(error) or type(error).__name__
-        message = (
-            f"PostgreSQL cannot be reached ({cause}): check the database URL and that it is up"
-        )
-        raise DatabaseUnavailable(message) from error
+        raise DatabaseUnavailable(unreachable(error)) from error
     except asyncpg.PostgresError as error:
         refusal = refused(error)
         if refusal is None:
             raise
         raise refusal from error
+
+
+def unreachable(error: Exception) -> str:
+    """Say what is wrong and what to do."""
+    cause = str(error) or type(error).__name__
+    return f"PostgreSQL cannot be reached ({cause}): check the database URL and that it is up"
 
 
 def refused(error: asyncpg.PostgresError) -> Refused | None:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 from typing_extensions import override
 
+from retryd.domain.errors import DatabaseUnavailable, StatementAborted
 from retryd.store.errors import reaching_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import TypeAlias
 
+    from retryd.store.reach import Reach
+
     Plain: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
     Plain = asyncpg.Connection  # generic only in its stubs
 
-COMMAND_TIMEOUT_SECONDS = 60.0
-CONNECT_TIMEOUT_SECONDS = 10.0
+COMMAND_TIMEOUT_SECONDS = 10.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+RELEASE_TIMEOUT_SECONDS = 2.0
+IDLE_SECONDS = 300.0
 SETTINGS = {"jit": "off", "timezone": "UTC"}
 STATEMENTS = 100
+LOCK_TIMEOUT = "2s"
 
 
 class SharedConnection(Plain):
@@ -40,52 +47,129 @@ class SharedConnection(Plain):
 class Pool:
     """A bounded set of connections, made when they are needed and replaced when they break."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], reach: Reach | None = None) -> None:
         self._pool = pool
+        self._reach = reach
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return self._pool.get_size()
+
+    @property
+    def idle(self) -> int:
+        """How many of them nobody uses."""
+        return self._pool.get_idle_size()
+
+    @property
+    def largest(self) -> int:
+        """How many there may be."""
+        return self._pool.get_max_size()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
         """Lend a connection; what the driver raises meanwhile becomes an error of ours."""
-        with reaching_database():
-            connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
-            try:
-                yield cast("asyncpg.Connection[asyncpg.Record]", connection)
-            finally:
-                await self._pool.release(connection, timeout=CONNECT_TIMEOUT_SECONDS)
+        try:
+            with reaching_database():
+                async with self._acquired() as connection:
+                    yield connection
+        except StatementAborted:
+            raise  # it answered
+        except DatabaseUnavailable as error:
+            if self._reach is not None:
+                self._reach.failed(str(error))
+            if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+                await self._pool.expire_connections()  # a former primary: look for the new one
+            raise
+        else:
+            if self._reach is not None:
+                self._reach.answered()
 
-    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """Run one statement and return its rows."""
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+        try:
+            yield cast("asyncpg.Connection[asyncpg.Record]", connection)
+        except BaseException:
+            # What went wrong matters more than what happens to a connection that may be dead.
+            with suppress(Exception):
+                await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
+            raise
+        await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
+
+    async def fetch(
+        self, query: str, *arguments: object, within: float | None = None
+    ) -> list[asyncpg.Record]:
+        """Run one statement and return its rows; `within` in seconds, None: that of the pool."""
         async with self.connection() as connection:
-            return await connection.fetch(query, *arguments)
+            return await connection.fetch(query, *arguments, timeout=within)
 
-    async def fetchval(self, query: str, *arguments: object) -> Any:
+    async def fetchval(self, query: str, *arguments: object, within: float | None = None) -> Any:
         """Run one statement and return the first value of its first row."""
         async with self.connection() as connection:
-            return await connection.fetchval(query, *arguments)
+            return await connection.fetchval(query, *arguments, timeout=within)
 
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, size: int, application: str, pgbouncer: bool = False
+    dsn: str,
+    *,
+    size: int,
+    application: str,
+    command_seconds: float = COMMAND_TIMEOUT_SECONDS,
+    pgbouncer: bool = False,
+    writable: bool = False,
+    reserved: bool = False,
+    reach: Reach | None = None,
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; the first one is made when it is asked for.
 
     Behind pgbouncer in transaction mode each statement may meet another server connection: then
-    nothing is prepared, and no parameter is sent that pgbouncer does not know.
+    nothing is prepared, and no parameter is sent that pgbouncer does not know. `writable` takes
+    only a server that may be written to, of those that the DSN names. `reserved` is for what must
+    not be held up: connections are kept however long they are idle, and a row that somebody keeps
+    locked is not waited for. `reach` hears whether PostgreSQL answers.
     """
     settings = {"application_name": application}
+    if not pgbouncer:
+        settings |= SETTINGS
+        if reserved:
+            settings["lock_timeout"] = LOCK_TIMEOUT
     with reaching_database():
         pool = await asyncpg.create_pool(
             dsn,
             min_size=0,
             max_size=size,
+            max_inactive_connection_lifetime=0 if reserved else IDLE_SECONDS,
             timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            command_timeout=command_seconds,
             connection_class=SharedConnection,
             statement_cache_size=0 if pgbouncer else STATEMENTS,
-            server_settings=settings if pgbouncer else {**SETTINGS, **settings},
+            server_settings=settings,
+            target_session_attrs=SessionAttribute.read_write if writable else SessionAttribute.any,
         )
     try:
-        yield Pool(pool)
+        yield Pool(pool, reach)
     finally:
         pool.terminate()
+
+
+async def behind_pooler(dsn: str, application: str) -> bool:
+    """Tell whether a connection pooler, such as pgbouncer, stands between us and PostgreSQL.
+
+    A pooler invents the process number that it gives at login, the key for cancelling a statement;
+    the server process that runs our statement has another one.
+    """
+    with reaching_database():
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            statement_cache_size=0,
+            server_settings={"application_name": application},
+        )
+        try:
+            process = await connection.fetchval("select pg_backend_pid()")
+            return bool(process != connection.get_server_pid())
+        finally:
+            connection.terminate()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from retryd.store.pool import Pool
 
 
+PRUNING_SECONDS = 300.0
+
+
 class Queue:
     """The SQL functions as one worker calls them; raises what `reaching_database` says."""
 
@@ -50,18 +53,32 @@ class Queue:
         )
         return [retry_of(row) for row in rows]
 
-    async def extend_retry_leases(
-        self, ids: Sequence[int], tokens: Sequence[int], lease_seconds: float
-    ) -> set[int]:
-        """Renew leases; the ids that are still held come back."""
+    async def adopt_claims(self, after: int, lease_seconds: float) -> list[Retry]:
+        """Take what this worker claimed under a token above `after`, and was never told of."""
         rows = await self._pool.fetch(
-            "select * from retryd.extend_retry_leases($1, $2, $3, $4)",
+            "select * from retryd.adopt_claims($1, $2, $3)",
+            self.worker,
+            after,
+            timedelta(seconds=lease_seconds),
+        )
+        return [retry_of(row) for row in rows]
+
+    async def clamp_leases(self, batch_size: int) -> int:
+        """Shorten leases that a clock which stepped back made too long; returns how many."""
+        return await self._count("select retryd.clamp_leases($1)", batch_size)
+
+    async def renew_leases(
+        self, ids: Sequence[int], tokens: Sequence[int], lease_seconds: float
+    ) -> dict[int, bool]:
+        """Renew leases; returns those still held by id, False for one that is locked just now."""
+        rows = await self._pool.fetch(
+            "select id, renewed from retryd.renew_leases($1, $2, $3, $4)",
             self.worker,
             ids,
             tokens,
             timedelta(seconds=lease_seconds),
         )
-        return {row[0] for row in rows}
+        return {row[0]: row[1] for row in rows}
 
     async def settle_retries(self, decided: Sequence[Decided]) -> list[str]:
         """Write decisions; returns `settled`, `stale` or `spent` for each."""
@@ -71,6 +88,11 @@ class Queue:
             *(None if column.count(None) == len(column) else column for column in columns),
         )
         return [row[0] for row in rows]
+
+    async def settled_under(self, ids: Sequence[int], tokens: Sequence[int]) -> set[int]:
+        """Return those tokens under which a settlement is on record."""
+        query = "select * from retryd.settled_under($1, $2)"
+        return {row[0] for row in await self._pool.fetch(query, ids, tokens)}
 
     async def mark_asleep(self, poll_seconds: float, handlers: Sequence[str]) -> float:
         """Ask to be rung; returns the seconds until the next retry of these handlers is due."""
@@ -99,20 +121,23 @@ class Queue:
 
     async def prune_attempts(self, days: float) -> int:
         """Forget attempts older than this; returns how many."""
-        return await self._count("select retryd.prune_attempts($1)", timedelta(days=days))
+        query = "select retryd.prune_attempts($1)"
+        return await self._count(query, timedelta(days=days), within=PRUNING_SECONDS)
 
     async def prune_archive(self, days: float) -> int:
         """Forget done retries older than this; returns how many."""
-        return await self._count("select retryd.prune_archive($1)", timedelta(days=days))
+        query = "select retryd.prune_archive($1)"
+        return await self._count(query, timedelta(days=days), within=PRUNING_SECONDS)
 
     async def prune_dead_letters(self, days: float) -> int:
         """Forget dead letters older than this; returns how many."""
-        return await self._count("select retryd.prune_dead_letters($1)", timedelta(days=days))
+        query = "select retryd.prune_dead_letters($1)"
+        return await self._count(query, timedelta(days=days), within=PRUNING_SECONDS)
 
     async def prune_events(self, days: float, batch_size: int) -> int:
         """Forget events older than this that nothing refers to; returns how many."""
         query = "select retryd.prune_events($1, $2)"
-        return await self._count(query, timedelta(days=days), batch_size)
+        return await self._count(query, timedelta(days=days), batch_size, within=PRUNING_SECONDS)
 
     async def prune_workers(self) -> int:
         """Forget workers that vanished; returns how many."""
@@ -135,12 +160,17 @@ class Queue:
         query = "select retryd.worker_seen($1, $2, $3, $4, $5::text::jsonb)"
         await self._pool.fetchval(query, self.worker, host, pid, version, json.dumps(handlers))
 
+    async def worker_alert(self, alert: str | None) -> None:
+        """Tell people what is wrong with this worker; None: nothing any more."""
+        query = "select retryd.worker_alert($1, $2)"
+        await self._pool.fetchval(query, self.worker, alert)
+
     async def worker_gone(self) -> None:
         """Say good-bye."""
         await self._pool.fetchval("select retryd.worker_gone($1)", self.worker)
 
-    async def _count(self, query: str, *arguments: object) -> int:
-        return int(await self._pool.fetchval(query, *arguments))
+    async def _count(self, query: str, *arguments: object, within: float | None = None) -> int:
+        return int(await self._pool.fetchval(query, *arguments, within=within))
 
 
 def retry_of(row: asyncpg.Record) -> Retry:

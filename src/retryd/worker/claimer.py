@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from retryd.domain.decision import Decided, Release
+from retryd.worker.batch import Batch
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from retryd.domain.retry import Retry
     from retryd.ports import Observer
     from retryd.store.queue import Queue
     from retryd.worker.leases import Leases
     from retryd.worker.runner import Runner
+    from retryd.worker.settler import Settler
 
 
 # A due retry that no claim can have, since somebody else has locked it, must not make us spin.
 BLOCKED_SECONDS = 0.05
+
+logger = logging.getLogger("retryd.worker")
 
 
 class Claimer(Service):
@@ -43,9 +50,10 @@ class Claimer(Service):
         self._leases = leases
         self._observer = observer
         self._handlers = handlers
-        self._batch_size = batch_size
+        self._batch = Batch(batch_size)
         self._poll_seconds = poll_seconds
         self._short_of_room = False
+        self._in_doubt = False  # a claim was sent whose answer never came
         self._marked_asleep = False
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -68,14 +76,12 @@ class Claimer(Service):
     @override
     async def step(self) -> float:
         """Claim one batch; return how long nothing more is expected."""
-        asked = min(self._batch_size, self._runner.room)
+        self._runner.put(await self._adopt())
+        asked = min(self._batch.size, self._runner.room)
         self._short_of_room = asked == 0
         if self._short_of_room:
             return self._poll_seconds
-        asked_at = time.monotonic()
-        retries = await self._queue.acquire_retry_batch(asked, self._leases.seconds, self._handlers)
-        self._observer.claimed(len(retries), time.monotonic() - asked_at)
-        self._leases.add(retries, asked_at)
+        retries = await self._claim(asked)
         self._runner.put(retries)
         if len(retries) == asked:
             if self._marked_asleep:
@@ -89,3 +95,32 @@ class Claimer(Service):
             due_in = max(due_in, BLOCKED_SECONDS)
         self._next_at = min(self._next_at, time.monotonic() + due_in)
         return due_in
+
+    async def give_back(self, settler: Settler) -> None:
+        """Give back what a claim brought whose answer never came."""
+        for retry in await self._adopt():
+            settler.put(Decided(retry, None, Release()))
+
+    async def _claim(self, asked: int) -> list[Retry]:
+        asked_at = time.monotonic()
+        self._in_doubt = True
+        with self._batch.trying():
+            retries = await self._queue.acquire_retry_batch(
+                asked, self._leases.seconds, self._handlers
+            )
+        self._in_doubt = False
+        self._observer.claimed(len(retries), time.monotonic() - asked_at)
+        self._leases.add(retries, asked_at)
+        return retries
+
+    async def _adopt(self) -> list[Retry]:
+        """Take in what a claim without an answer brought: it may have been made all the same."""
+        if not self._in_doubt:
+            return []
+        asked_at = time.monotonic()
+        retries = await self._queue.adopt_claims(self._leases.last_token, self._leases.seconds)
+        self._in_doubt = False
+        self._leases.add(retries, asked_at)
+        if retries:
+            logger.warning("claims_adopted", extra={"retries": len(retries)})
+        return retries

@@ -1,10 +1,16 @@
-"""What this worker holds: every claimed retry until it is settled, with its local deadline."""
+"""What this worker holds: every claimed retry until it is settled, with its local deadline.
+
+The worker's loop and the lease keeper's thread both use it. Each change is one assignment or one
+operation of a dictionary, which no other thread can see half done; starting an attempt and taking
+back what waits exclude each other by a lock.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 
 from retryd.domain.retry import Retry
 
@@ -21,8 +27,9 @@ class Held:
 
     retry: Retry
     deadline: float
-    stop: Callable[[], object] | None = None
+    started_at: float | None = None
     keep_until: float = math.inf
+    stop: Callable[[], object] | None = None
     reported: bool = False
     timed_out: bool = False
 
@@ -33,21 +40,31 @@ class Held:
             self.stop()
 
 
+@dataclass(slots=True)
 class Leases:
-    """The retries held by this worker, by claim token. Times are seconds of `time.monotonic`."""
+    """The retries held by this worker, by claim token. Times are seconds of `time.monotonic`.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._held: dict[int, Held] = {}
+    `last_token` is the highest that a claim brought: tokens only grow.
+    """
+
+    seconds: float
+    last_token: int = 0
+    _held: dict[int, Held] = field(default_factory=dict)
+    _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def all(self) -> list[Held]:
+        """Return everything that is held."""
+        return list(self._held.values())
 
     def add(self, retries: Iterable[Retry], asked_at: float) -> None:
         """Hold newly claimed retries; `asked_at` is the time *before* the claim was sent."""
         deadline = asked_at + self.seconds * TRUSTED
         for retry in retries:
             self._held[retry.claim_token] = Held(retry, deadline)
+            self.last_token = max(self.last_token, retry.claim_token)
 
     def get(self, retry: Retry) -> Held | None:
         """Return the lease of this claim, None if it was lost or given back."""
@@ -57,38 +74,52 @@ class Leases:
         """Forget a claim that was settled."""
         self._held.pop(retry.claim_token, None)
 
+    def start(
+        self, held: Held, now: float, keep_seconds: float, stop: Callable[[], object]
+    ) -> bool:
+        """Let an attempt begin; False if its lease is not ours any more.
+
+        Its lease is renewed for `keep_seconds`, and `stop` is called when it is lost.
+        """
+        with self._starting:
+            if held.retry.claim_token not in self._held:
+                return False
+            held.started_at, held.keep_until, held.stop = now, now + keep_seconds, stop
+            return True
+
+    def take_back(self) -> list[Retry]:
+        """Take everything that has not started out of our hands, and return it."""
+        with self._starting:
+            waiting = [
+                held.retry for held in self.all() if held.started_at is None and not held.reported
+            ]
+            for retry in waiting:
+                del self._held[retry.claim_token]
+        return waiting
+
     def worth_renewing(self, now: float) -> list[Retry]:
         """Return what is held, but for attempts that have overrun their time and grace."""
-        return [
-            held.retry for held in self._held.values() if held.reported or now < held.keep_until
-        ]
+        return [held.retry for held in self.all() if held.reported or now < held.keep_until]
 
-    def renewed(self, asked: Iterable[Retry], still_held: set[int], asked_at: float) -> int:
-        """Take in the answer to a renewal: extend what is held, give up what is lost.
+    def renewed(self, tokens: Iterable[int], asked_at: float) -> None:
+        """Extend what PostgreSQL has extended; `asked_at` is the time before it was asked."""
+        for token in tokens:
+            if held := self._held.get(token):
+                held.deadline = asked_at + self.seconds * TRUSTED
 
-        Returns how many were lost; their running attempts are told.
+    def lose(self, tokens: Collection[int]) -> int:
+        """Give up what is not ours any more and stop what runs of it; returns how many.
+
+        What has reported is kept: its settlement finds out by itself.
         """
-        lost = 0
-        deadline = asked_at + self.seconds * TRUSTED
-        for retry in asked:
-            held = self._held.get(retry.claim_token)
-            if held is None:
-                continue
-            if retry.id in still_held:
-                held.deadline = deadline
-            elif not held.reported:  # else the settlement finds out by itself
-                lost += 1
-                self._lose(held)
-        return lost
+        found = [self._held[token] for token in tokens if token in self._held]
+        lost = [held for held in found if not held.reported]
+        for held in lost:
+            self._held.pop(held.retry.claim_token, None)
+            if held.stop is not None:
+                held.stop()
+        return len(lost)
 
     def expire(self, now: float) -> int:
         """Give up what could not be renewed in time; returns how many."""
-        late = [held for held in self._held.values() if held.deadline <= now and not held.reported]
-        for held in late:
-            self._lose(held)
-        return len(late)
-
-    def _lose(self, held: Held) -> None:
-        del self._held[held.retry.claim_token]
-        if held.stop is not None:
-            held.stop()
+        return self.lose([held.retry.claim_token for held in self.all() if held.deadline <= now])

@@ -29,6 +29,14 @@ class Presence(Service):
         self._queue = queue
         self._version = version
         self._handlers = {handler.name: fingerprint(handler) for handler in handlers}
+        self._alert: str | None = None
+        self._alert_told = True
+
+    def alert(self, text: str | None) -> None:
+        """Tell people what is wrong with this worker; None: nothing any more."""
+        self._alert = text
+        self._alert_told = False
+        self.wake()
 
     @override
     async def step(self) -> float:
@@ -36,6 +44,9 @@ class Presence(Service):
         await self._queue.worker_seen(
             socket.gethostname(), os.getpid(), self._version, self._handlers
         )
+        if not self._alert_told:
+            await self._queue.worker_alert(self._alert)
+            self._alert_told = True
         return EVERY_SECONDS
 
 

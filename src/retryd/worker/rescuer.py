@@ -12,6 +12,7 @@ from retryd.domain.decide import decide
 from retryd.domain.decision import Decided
 from retryd.domain.outcome import Lost
 from retryd.domain.policy import choose
+from retryd.worker.batch import Batch
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from retryd.worker.settler import Settler
 
 BATCH = 200
+# However seldom a worker looks for work, what another one lost is noticed soon.
+LONGEST_WAIT_SECONDS = 2.0
 
 logger = logging.getLogger("retryd.worker")
 
@@ -46,12 +49,17 @@ class Rescuer(Service):
         self._observer = observer
         self._policies = tuple(policies)
         self._lease_seconds = lease_seconds
-        self._every_seconds = every_seconds
+        self._every_seconds = min(every_seconds, LONGEST_WAIT_SECONDS)
+        self._batch = Batch(BATCH)
 
     @override
     async def step(self) -> float:
         """Rescue one batch."""
-        retries = await self._queue.take_expired_leases(BATCH, self._lease_seconds)
+        if clamped := await self._queue.clamp_leases(BATCH):
+            logger.warning("leases_clamped", extra={"retries": clamped})
+        size = self._batch.size
+        with self._batch.trying():
+            retries = await self._queue.take_expired_leases(size, self._lease_seconds)
         for retry in retries:
             policy = choose(self._policies, retry.operation, retry.policy)
             decision = decide(retry, Lost(), policy, random.random())
@@ -59,4 +67,4 @@ class Rescuer(Service):
         if retries:
             self._observer.rescued(len(retries))
             logger.warning("retries_rescued", extra={"retries": len(retries)})
-        return 0 if len(retries) == BATCH else self._every_seconds
+        return 0 if len(retries) == size else self._every_seconds

@@ -35,7 +35,8 @@ class Runner:
     """Starts what was claimed, in order, in `slots` tasks; as many again may wait for a slot.
 
     `on_room` is called when there is room for a claim worth its while. An attempt that is not over
-    `grace_seconds` after its timeout loses its lease, and with it its slot.
+    `grace_seconds` after its timeout loses its lease, and with it its slot. A retry whose next
+    loss would be its last runs alone: if it is what kills workers, it takes nobody along.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Runner:
         self._on_room = on_room
         self._waiting: asyncio.Queue[Retry] = asyncio.Queue()
         self._running = 0
+        self._alone = False
         self._aborted = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -76,18 +78,20 @@ class Runner:
     def room(self) -> int:
         """How many retries to claim: free slots and one waiting behind each; 0 if that is few."""
         room = 2 * self._slots - self._running - self._waiting.qsize()
-        return room if room >= self._worth_claiming else 0
+        return room if room >= self._worth_claiming and not self._alone else 0
 
     def put(self, retries: Iterable[Retry]) -> None:
         """Run these as slots get free."""
         for retry in retries:
             self._waiting.put_nowait(retry)
+        if self._alone:
+            self.release_waiting()
 
     def release_waiting(self) -> int:
         """Give back what has not started; returns how many."""
         released = self._waiting.qsize()
         while not self._waiting.empty():
-            self._settler.put(Decided(self._waiting.get_nowait(), None, Release()))
+            self._release(self._waiting.get_nowait())
         return released
 
     async def finished(self) -> None:
@@ -115,31 +119,63 @@ class Runner:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         while not self._aborted:
             retry = await self._waiting.get()
-            self._running += 1
-            self._idle.clear()
-            try:
-                await self._attempt(retry, task)
-            finally:
-                self._running -= 1
-                if not self._running:
-                    self._idle.set()
-                if self.room == self._worth_claiming:
-                    self._on_room()
+            policy = self._policy_of(retry.operation, retry.policy)
+            if retry.lost_attempts >= max(1, policy.max_lost_attempts - 1):
+                await self._run_alone(retry, policy, task)
+            else:
+                await self._run(retry, policy, task)
             if not self._waiting.empty():
                 await asyncio.sleep(0)  # a handler that never waits must leave others their turn
 
-    async def _attempt(self, retry: Retry, task: asyncio.Task[None]) -> None:
+    async def _run(self, retry: Retry, policy: Policy, task: asyncio.Task[None]) -> None:
+        self._running += 1
+        self._idle.clear()
+        try:
+            await self._attempt(retry, policy, task)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+            if self.room == self._worth_claiming:
+                self._on_room()
+
+    async def _run_alone(self, retry: Retry, policy: Policy, task: asyncio.Task[None]) -> None:
+        """Give back what waits, let what runs end, and then run this one with nothing in hand."""
+        if self._alone:
+            self._release(retry)
+            return
+        self._alone = True
+        try:
+            await self._all_others_gone(retry)
+            await self._run(retry, policy, task)
+        finally:
+            self._alone = False
+            self._on_room()
+
+    async def _all_others_gone(self, retry: Retry) -> None:
+        try:
+            self.release_waiting()
+            await self._idle.wait()
+            await self._settler.emptied()
+        except asyncio.CancelledError:
+            self._release(retry)
+            raise
+
+    def _release(self, retry: Retry) -> None:
+        self._settler.put(Decided(retry, None, Release()))
+
+    async def _attempt(self, retry: Retry, policy: Policy, task: asyncio.Task[None]) -> None:
         """Make one attempt and hand on what follows from it."""
         held = self._leases.get(retry)
         if held is None:
             return
         started = time.monotonic()
         if started >= held.deadline:
-            self._settler.put(Decided(retry, None, Release()))
+            self._release(retry)
             return
-        policy = self._policy_of(retry.operation, retry.policy)
-        held.keep_until = started + policy.timeout_seconds + self._grace_seconds
-        held.stop = task.cancel
+        keep_seconds = policy.timeout_seconds + self._grace_seconds
+        if not self._leases.start(held, started, keep_seconds, task.cancel):
+            return
         handler = self._handlers[retry.handler]
         timer = None
         if handler.stoppable:  # a timer of our own: asyncio.timeout costs as much as all the rest
@@ -166,7 +202,7 @@ class Runner:
             logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
             return None
         if self._aborted:
-            self._settler.put(Decided(retry, None, Release()))
+            self._release(retry)
             return None
         if held.timed_out:
             return Failure("TimeoutError", f"no end within {policy.timeout_seconds:g} s")

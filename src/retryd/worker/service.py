@@ -10,13 +10,16 @@ from contextlib import suppress
 
 from retryd.domain.errors import DatabaseUnavailable
 
-LONGEST_PAUSE_SECONDS = 10.0
+# PostgreSQL is back within seconds: nobody should be the one who notices last.
+LONGEST_PAUSE_SECONDS = 3.0
 
 logger = logging.getLogger("retryd.worker")
 
 
 class Service(ABC):
     """Repeats `step` until it is stopped; each step can be called without the loop."""
+
+    longest_pause_seconds = LONGEST_PAUSE_SECONDS
 
     def __init__(self) -> None:
         self._stopping = asyncio.Event()
@@ -53,11 +56,9 @@ class Service(ABC):
             try:
                 pause = await self.step()
                 failures = 0
-            except DatabaseUnavailable as error:
+            except DatabaseUnavailable as error:  # that it is away is told where it is noticed
                 pause = self._pause_after(failures := failures + 1)
-                logger.warning(
-                    "database_unavailable", extra={"service": self.name, "reason": str(error)}
-                )
+                logger.debug("step_postponed", extra={"service": self.name, "reason": str(error)})
             except Exception:  # a loop must survive whatever a step meets
                 pause = self._pause_after(failures := failures + 1)
                 logger.exception("step_failed", extra={"service": self.name})
@@ -72,7 +73,6 @@ class Service(ABC):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
-    @staticmethod
-    def _pause_after(failures: int) -> float:
+    def _pause_after(self, failures: int) -> float:
         """Full jitter, so that a fleet does not come back as one."""
-        return random.uniform(0.05, min(LONGEST_PAUSE_SECONDS, 0.2 * 2 ** min(failures, 10)))
+        return random.uniform(0.05, min(self.longest_pause_seconds, 0.2 * 2 ** min(failures, 10)))

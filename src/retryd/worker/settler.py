@@ -11,6 +11,8 @@ from typing_extensions import override
 
 from retryd.domain.decision import Bury, Decided, Release, Reschedule
 from retryd.domain.errors import DatabaseUnavailable
+from retryd.worker.batch import Batch
+from retryd.worker.doubt import Doubt
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ logger = logging.getLogger("retryd.worker")
 
 
 class Settler(Service):
-    """Takes decisions without waiting and settles them in the order they came.
+    """Takes decisions without waiting, and sends each until PostgreSQL has answered.
 
     `on_due` hears in how many seconds the first of the retries that were put back is due.
     """
@@ -41,7 +43,8 @@ class Settler(Service):
         self._observer = observer
         self._on_due = on_due
         self._waiting: deque[Decided] = deque()
-        self._suspects = 0  # so many at the head are settled one by one: PostgreSQL refused one
+        self._batch = Batch(LARGEST_BATCH)
+        self._doubt = Doubt(queue)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -61,7 +64,7 @@ class Settler(Service):
     @override
     async def step(self) -> float:
         """Settle one batch."""
-        size = min(1 if self._suspects else LARGEST_BATCH, len(self._waiting))
+        size = min(self._batch.size, len(self._waiting))
         if batch := [self._waiting.popleft() for _ in range(size)]:
             await self._settle(batch)
         if self._waiting:
@@ -70,20 +73,24 @@ class Settler(Service):
         return IDLE_SECONDS
 
     async def _settle(self, batch: Sequence[Decided]) -> None:
-        """Write a batch; if PostgreSQL refuses it, have each decision written on its own."""
+        """Write a batch; one that fails comes back in smaller ones."""
         try:
-            results = await self._queue.settle_retries(batch)
+            with self._batch.trying():
+                answers = await self._queue.settle_retries(batch)
+                results = await self._doubt.cleared(batch, answers)
         except DatabaseUnavailable:
-            self._waiting.extendleft(reversed(batch))
+            self._doubt.add(batch)
+            if len(batch) > 1:
+                self._waiting.extendleft(reversed(batch))
+            else:  # it may be the one whose row somebody keeps locked: the others first
+                self._waiting.extend(batch)
             raise
         except Exception:  # one decision that cannot be written must not hold up the others
             if len(batch) > 1:
                 self._waiting.extendleft(reversed(batch))
-                self._suspects = len(batch)
                 return
             logger.exception("settlement_refused", extra={"retry": batch[0].retry.id})
             results = ["refused"]  # its lease runs out, and the loss is counted
-        self._suspects = max(0, self._suspects - len(batch))
         self._take_in(batch, results)
 
     def _take_in(self, batch: Sequence[Decided], results: Sequence[str]) -> None:

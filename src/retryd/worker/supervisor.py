@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+import time
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,21 @@ from retryd.worker.doorbell import Doorbell
 from retryd.worker.expirer import Expirer
 from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
+from retryd.worker.own_thread import OwnThread
 from retryd.worker.presence import Presence
 from retryd.worker.pruner import Pruner, Retention
 from retryd.worker.rescuer import Rescuer
 from retryd.worker.runner import Runner
 from retryd.worker.settler import Settler
 from retryd.worker.sweeper import Sweeper
+from retryd.worker.until_empty import UntilEmpty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from retryd.domain.policy import Policy
     from retryd.ports import Handler, Observer
-    from retryd.store.queue import Queue
+    from retryd.store.lines import Lines
     from retryd.worker.service import Service
 
 FLUSH_SECONDS = 5.0
@@ -38,7 +41,8 @@ logger = logging.getLogger("retryd.worker")
 class Plan:
     """How one worker works; durations in seconds. `listen_dsn` None: poll only.
 
-    `grace_seconds` after its timeout an attempt that cannot be stopped loses its lease.
+    `until_empty` ends the worker when no retry of its handlers is live. `grace_seconds` after its
+    timeout an attempt that cannot be stopped loses its lease.
     """
 
     claims: bool
@@ -50,6 +54,7 @@ class Plan:
     retention: Retention
     listen_dsn: str | None
     version: str
+    until_empty: bool = False
     grace_seconds: float = 30.0
 
 
@@ -58,18 +63,21 @@ class Worker:
 
     def __init__(
         self,
-        queue: Queue,
+        lines: Lines,
         handlers: Sequence[Handler],
         policies: Iterable[Policy],
         observer: Observer,
         plan: Plan,
     ) -> None:
         self._plan = plan
-        self._queue = queue
+        self._serves = sorted(handler.name for handler in handlers)
+        self._lines = lines
+        queue = self._queue = lines.shared
         by_name: Mapping[str, Handler] = {handler.name: handler for handler in handlers}
         policies = tuple(policies)
-        leases = Leases(plan.lease_seconds)
-        self._settler = Settler(queue, leases, observer, self._put_back)
+        leases = self._leases = Leases(plan.lease_seconds)
+        self._watch = LeaseWatch(leases)
+        self._settler = Settler(lines.settling, leases, observer, self._put_back)
         self._runner = Runner(
             by_name,
             policies,
@@ -84,14 +92,14 @@ class Worker:
             self._runner,
             leases,
             observer,
-            sorted(by_name),
+            self._serves,
             batch_size=plan.batch_size,
             poll_seconds=plan.poll_seconds,
         )
+        self._presence = Presence(queue, handlers, plan.version)
         self._keepers: list[Service] = [
             self._settler,
-            LeaseKeeper(queue, leases),
-            LeaseWatch(leases),
+            self._watch,
             Rescuer(
                 queue,
                 self._settler,
@@ -103,7 +111,7 @@ class Worker:
             Expirer(queue, plan.poll_seconds),
             Sweeper(queue, plan.poll_seconds),
             Pruner(queue, plan.retention),
-            Presence(queue, handlers, plan.version),
+            self._presence,
         ]
         if plan.listen_dsn is not None:
             application = f"retryd/doorbell/{queue.worker}"[:63]
@@ -117,16 +125,53 @@ class Worker:
         """Claim what the runner has room for."""
         self._claimer.room_made()
 
+    @property
+    def id(self) -> str:
+        """The name under which this worker claims; another one at each start."""
+        return self._queue.worker
+
+    def alert(self, text: str | None) -> None:
+        """Tell people what is wrong with this worker; None: nothing any more."""
+        self._presence.alert(text)
+
+    def in_flight(self) -> list[dict[str, object]]:
+        """Tell what is held: id, handler, operation, attempt, state, seconds it has run."""
+        now = time.monotonic()
+        return [
+            {
+                "retry": held.retry.id,
+                "handler": held.retry.handler,
+                "operation": held.retry.operation,
+                "attempt": held.retry.attempt,
+                "state": (
+                    "settling"
+                    if held.reported
+                    else "waiting"
+                    if held.started_at is None
+                    else "running"
+                ),
+                "seconds": None if held.started_at is None else round(now - held.started_at, 1),
+            }
+            for held in self._leases.all()
+        ]
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain within the time that the plan gives."""
+        keeper = OwnThread("lease-keeper", lambda: self._keeping(loop))
+        loop = asyncio.get_running_loop()
+        if self._plan.until_empty:
+            self._keepers.append(UntilEmpty(self._lines.reads, self._serves, stop))
         keeping = [
             asyncio.create_task(service.run(), name=service.name) for service in self._keepers
         ]
         claiming = (
-            asyncio.create_task(self._claimer.run(), name="claimer") if self._plan.claims else None
+            asyncio.create_task(self._claimer.run(), name="claimer")
+            if self._plan.claims and self._serves
+            else None
         )
+        keeper.start()
         self._runner.start()
-        logger.info("worker_started", extra={"worker": self._queue.worker})
+        logger.info("worker_started", extra={"worker": self.id})
         try:
             await stop.wait()
             await self._drain(claiming)
@@ -138,10 +183,17 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._runner.abort()
+            await keeper.stop()
         with suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._queue.worker_gone()
-        logger.info("worker_stopped", extra={"worker": self._queue.worker})
+        logger.info("worker_stopped", extra={"worker": self.id})
+
+    @asynccontextmanager
+    async def _keeping(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[LeaseKeeper]:
+        """Open the lease keeper; runs in its thread."""
+        async with self._lines.keeping() as queue:
+            yield LeaseKeeper(queue, self._leases, self._watch, loop)
 
     async def _drain(self, claiming: asyncio.Task[None] | None) -> None:
         """Claim no more, give back what has not started, let running attempts end, settle all."""
@@ -157,7 +209,8 @@ class Worker:
         except TimeoutError:
             released += self._runner.release_waiting()
             cancelled = await self._runner.abort()
-        with suppress(TimeoutError):
+        with suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
+                await self._claimer.give_back(self._settler)
                 await self._settler.emptied()
         logger.info("worker_drained", extra={"released": released, "cancelled": cancelled})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from retryd.worker.batch import Batch
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ class Sweeper(Service):
         super().__init__()
         self._queue = queue
         self._every_seconds = every_seconds
+        self._batch = Batch(BATCH)
 
     @override
     async def step(self) -> float:
         """Look once."""
         await self._queue.route_unrouted()
-        moved = await self._queue.unpark_stranded(BATCH)
-        return 0 if moved == BATCH else self._every_seconds
+        size = self._batch.size
+        with self._batch.trying():
+            moved = await self._queue.unpark_stranded(size)
+        return 0 if moved == size else self._every_seconds

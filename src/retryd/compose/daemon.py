@@ -1,0 +1,165 @@
+"""The process of `retryd run`: a worker until it is told to stop, replaced by a reload."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import retryd
+from retryd.compose.generation import begin
+from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
+from retryd.ports import Readiness
+from retryd.store.reach import Reach
+from retryd.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from retryd.client.app import App
+    from retryd.compose.generation import Generation
+    from retryd.settings.models import Configuration
+
+LONGEST_PAUSE_SECONDS = 3.0
+
+logger = logging.getLogger("retryd.daemon")
+
+
+class Daemon:
+    """Runs a worker and survives what happens to PostgreSQL; its health may be asked any time.
+
+    `load` reads the configuration anew for a reload. `stop`, `reload` and `dump` are for signals.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        load: Callable[[], Configuration],
+        dsn: str,
+        app: App | None,
+        *,
+        until_empty: bool = False,
+    ) -> None:
+        self._configuration = configuration
+        self._load = load
+        self._dsn = dsn
+        self._app = app
+        self.metrics = Metrics()
+        self._until_empty = until_empty
+        self._reach = Reach()
+        self._current: Generation | None = None
+        self._former: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._reload_wanted = False
+        self._changed = asyncio.Event()
+        self._alert: str | None = None
+
+    def stop(self) -> None:
+        """Let everything drain and end."""
+        self._stopping.set()
+        self._changed.set()
+
+    def reload(self) -> None:
+        """Read the configuration again and work by it; what cannot be used changes nothing."""
+        self._reload_wanted = True
+        self._changed.set()
+
+    def dump(self) -> None:
+        """Write what is in flight to the log."""
+        state = self.state()
+        logger.warning("in_flight", extra=state)
+
+    async def run(self) -> None:
+        """Work until `stop` is called or, with `until_empty`, nothing is left to do.
+
+        Waits for PostgreSQL to come up, but for one that refuses the login. Raises
+        ConfigurationError, DatabaseRefused or SchemaOutdated before anything is claimed.
+        """
+        self._current = await self._first()
+        while self._current is not None and not self._stopping.is_set():
+            self._current.task.add_done_callback(lambda _: self._changed.set())
+            await self._changed.wait()
+            self._changed.clear()
+            if self._current.task.done():
+                break
+            if self._reload_wanted and not self._stopping.is_set():
+                self._reload_wanted = False
+                await self._replace(self._current)
+        if self._current is not None:
+            self._current.stop()
+            await asyncio.gather(self._current.task, *self._former)
+
+    async def _first(self) -> Generation | None:
+        while not self._stopping.is_set():
+            try:
+                return await self._begin(self._configuration)
+            except DatabaseRefused:
+                raise
+            except DatabaseUnavailable as error:
+                if self._until_empty:
+                    raise
+                self._reach.failed(str(error))
+            await self._pause(random.uniform(0.1, LONGEST_PAUSE_SECONDS))
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _begin(self, configuration: Configuration) -> Generation:
+        return await begin(
+            configuration,
+            self._dsn,
+            self._app,
+            self.metrics,
+            self._reach,
+            until_empty=self._until_empty,
+        )
+
+    async def _replace(self, former: Generation) -> None:
+        """Begin a new generation, then let the former one drain beside it."""
+        try:
+            configuration = self._load()
+            following = await self._begin(configuration)
+        except RetrydError as error:
+            self._alert = f"the configuration was not reloaded: {error}"
+            logger.error("reload_failed", extra={"reason": str(error)})  # noqa: TRY400
+        else:
+            self._alert = None
+            self._configuration = configuration
+            self._current = following
+            self._former.add(former.task)
+            former.task.add_done_callback(self._former.discard)
+            former.stop()
+            logger.info("reloaded", extra={"worker": following.worker.id})
+        if self._current is not None:
+            self._current.worker.alert(self._alert)
+
+    async def ready(self) -> Readiness:
+        """Tell whether this process takes work."""
+        reasons = []
+        if self._stopping.is_set():
+            reasons.append("it is stopping")
+        if self._current is None:
+            reasons.append("it has not started yet")
+        if (away := self._reach.away_seconds) is not None:
+            reasons.append(f"PostgreSQL has been away for {away:.0f} s: {self._reach.reason}")
+        return Readiness(not reasons, tuple(reasons))
+
+    def state(self) -> dict[str, object]:
+        """Tell how this process is, for people."""
+        away = self._reach.away_seconds
+        worker = self._current.worker if self._current else None
+        return {
+            "version": retryd.__version__,
+            "worker": worker.id if worker else None,
+            "database": "reachable" if away is None else "away",
+            "database_away_seconds": away,
+            "database_reason": self._reach.reason or None,
+            "alert": self._alert,
+            "in_flight": worker.in_flight() if worker else [],
+        }

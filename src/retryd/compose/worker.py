@@ -1,0 +1,88 @@
+"""One worker from one configuration: its connections, its handlers, its plan."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import retryd
+from retryd.compose.configuration import open_handlers, published
+from retryd.store.lines import open_lines
+from retryd.store.pool import behind_pooler
+from retryd.worker.pruner import Retention
+from retryd.worker.supervisor import Plan, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from retryd.client.app import App
+    from retryd.ports import Observer
+    from retryd.settings.models import Configuration
+    from retryd.store.reach import Reach
+
+
+@asynccontextmanager
+async def open_worker(
+    configuration: Configuration,
+    dsn: str,
+    app: App | None,
+    observer: Observer,
+    reach: Reach,
+    *,
+    until_empty: bool = False,
+) -> AsyncIterator[Worker]:
+    """Make a worker that is ready to run; its handlers and policies are published.
+
+    Raises ConfigurationError, DatabaseUnavailable or SchemaOutdated; nothing is claimed by then.
+    """
+    from retryd.store.schema import check  # noqa: PLC0415 - alembic takes long to import
+
+    handlers = open_handlers(configuration, app)
+    policies = configuration.policies().values()
+    worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
+    pooled = configuration.database.pgbouncer
+    if pooled == "auto":
+        pooled = await behind_pooler(dsn, "retryd/start")
+    size = configuration.database.pool_size
+    async with open_lines(dsn, worker_id, size=size, pgbouncer=pooled, reach=reach) as lines:
+        async with lines.pool.connection() as connection:
+            await check(connection)
+        await lines.shared.publish_policies(published(policies))
+        await lines.shared.publish_handlers(handler.definition for handler in handlers)
+        listen_dsn = listening_at(configuration, dsn, pooled=pooled)
+        plan = plan_of(configuration, listen_dsn, until_empty=until_empty)
+        yield Worker(lines, handlers, policies, observer, plan)
+
+
+def listening_at(configuration: Configuration, dsn: str, *, pooled: bool) -> str | None:
+    """Return where the doorbell listens; nowhere behind a pooler, which keeps no session."""
+    database = configuration.database
+    if configuration.retry.listen_notify is False:
+        return None
+    if database.listen_url is not None:
+        return database.listen_url.get_secret_value()
+    return None if pooled else dsn
+
+
+def plan_of(configuration: Configuration, listen_dsn: str | None, *, until_empty: bool) -> Plan:
+    """Return how a worker of this configuration works."""
+    retry = configuration.retry
+    return Plan(
+        claims=retry.enabled,
+        batch_size=retry.batch_size,
+        worker_count=retry.worker_count,
+        poll_seconds=retry.poll_interval_seconds,
+        lease_seconds=retry.lease_seconds,
+        shutdown_seconds=retry.shutdown_timeout_seconds,
+        retention=Retention(
+            retry.retention.completed_days,
+            retry.retention.attempts_days,
+            retry.retention.dead_letter_days,
+        ),
+        listen_dsn=listen_dsn,
+        version=retryd.__version__,
+        until_empty=until_empty,
+    )

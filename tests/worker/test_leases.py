@@ -130,3 +130,36 @@ async def test_a_settlement_that_comes_too_late_is_counted_and_is_no_error(bench
         go_on.set()
         await until(lambda: bench.metric("retryd_stale_settlements_total") == 1)
         assert (await bench.row(retry_id))["claim_token"] == 999999
+
+
+async def test_a_row_that_somebody_locks_costs_the_other_leases_nothing(bench: Bench) -> None:
+    go_on = asyncio.Event()
+    lost: list[int] = []
+
+    async def job(retry: retryd.Retry) -> None:
+        try:
+            await go_on.wait()
+        except asyncio.CancelledError:
+            lost.append(retry.id)
+            raise
+
+    locker = await bench.database.connect()
+    async with bench.working(app_with(job), lease_seconds=1):
+        locked, free = await bench.capture(), await bench.capture()
+
+        async def both_run() -> bool:
+            query = "select count(*) from retryd.retry_queue where state = 'processing'"
+            return bool(await bench.connection.fetchval(query) == 2)
+
+        await until(both_run)
+        async with locker.transaction():
+            await locker.execute("select from retryd.retry_queue where id = $1 for update", locked)
+            await until(lambda: lost == [locked])
+            before = (await bench.row(free))["lease_expires_at"]
+
+            async def renewed() -> bool:
+                return bool((await bench.row(free))["lease_expires_at"] > before)
+
+            await until(renewed)
+        go_on.set()
+        await bench.reached("done", free)

@@ -1,0 +1,123 @@
+"""A retry whose next loss would be its last runs alone, so that it can take nobody along."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import retryd
+from retryd.domain.policy import Policy
+from tests.waiting import until
+from tests.worker.conftest import Bench, app_with
+
+
+class Watched:
+    """Attempts that last until they are let go; `together` has the sets that ran at one time."""
+
+    def __init__(self) -> None:
+        self.running: set[int] = set()
+        self.together: list[set[int]] = []
+        self.go_on = asyncio.Event()
+
+    async def job(self, retry: retryd.Retry) -> None:
+        self.running.add(retry.id)
+        self.together.append(set(self.running))
+        try:
+            await self.go_on.wait()
+        finally:
+            self.running.discard(retry.id)
+
+
+async def lost(bench: Bench, retry_id: int, times: int) -> None:
+    """Let a waiting retry have lost so many workers."""
+    await bench.connection.execute(
+        "update retryd.retry_queue set lost_attempts = $2, attempt = $2 where id = $1",
+        retry_id,
+        times,
+    )
+
+
+async def come_due_on_its_last_chance(bench: Bench) -> int:
+    """Capture a retry that has lost two workers before anybody can claim it."""
+    later = await bench.connection.fetchval("select retryd.now() + interval '1 d'")
+    retry_id = await bench.capture(not_before=later, priority=0)
+    await lost(bench, retry_id, 2)
+    await bench.connection.fetchval("select retryd.retry_now($1)", retry_id)
+    return retry_id
+
+
+async def states(bench: Bench, ids: Sequence[int]) -> list[str]:
+    """Return the states of live retries, in the order of their ids."""
+    query = "select state from retryd.retry_queue where id = any($1) order by id"
+    return [row[0] for row in await bench.connection.fetch(query, ids)]
+
+
+async def test_a_retry_on_its_last_chance_waits_for_those_that_run_and_has_nobody_beside_it(
+    bench: Bench,
+) -> None:
+    watched = Watched()
+    first = [await bench.capture() for _ in range(2)]
+    async with bench.working(app_with(watched.job), worker_count=3):
+        await until(lambda: watched.running == set(first))
+        suspect = await come_due_on_its_last_chance(bench)
+
+        async def claimed() -> bool:
+            return await states(bench, [suspect]) == ["processing"]
+
+        await until(claimed)
+        behind = [await bench.capture() for _ in range(3)]
+
+        async def given_back() -> bool:
+            return await states(bench, behind) == ["pending"] * 3
+
+        await until(given_back)
+        watched.go_on.set()
+        await bench.reached("done", *first, suspect, *behind)
+    assert [each for each in watched.together if suspect in each] == [{suspect}]
+
+
+async def test_several_on_their_last_chance_run_one_after_the_other(bench: Bench) -> None:
+    watched = Watched()
+    watched.go_on.set()
+    ids = [await bench.capture() for _ in range(4)]
+    for retry_id in ids:
+        await lost(bench, retry_id, 2)
+    async with bench.working(app_with(watched.job), worker_count=3):
+        await bench.reached("done", *ids)
+    assert sorted(watched.together, key=min) == [{retry_id} for retry_id in ids]
+
+
+async def test_one_loss_of_three_is_no_reason_to_run_alone(bench: Bench) -> None:
+    watched = Watched()
+    ids = [await bench.capture() for _ in range(3)]
+    for retry_id in ids:
+        await lost(bench, retry_id, 1)
+    async with bench.working(app_with(watched.job), worker_count=3):
+        await until(lambda: watched.running == set(ids))
+        watched.go_on.set()
+        await bench.reached("done", *ids)
+
+
+async def test_with_a_budget_of_one_nothing_runs_alone_before_it_was_lost(bench: Bench) -> None:
+    bench.policies = [Policy(max_lost_attempts=1, timeout_seconds=5)]
+    watched = Watched()
+    ids = [await bench.capture() for _ in range(3)]
+    async with bench.working(app_with(watched.job), worker_count=3):
+        await until(lambda: watched.running == set(ids))
+        watched.go_on.set()
+        await bench.reached("done", *ids)
+
+
+async def test_a_stop_gives_back_what_was_waiting_to_run_alone(bench: Bench) -> None:
+    watched = Watched()
+    running = await bench.capture()
+    async with bench.working(app_with(watched.job), worker_count=2, shutdown_seconds=0.1):
+        await until(lambda: watched.running == {running})
+        suspect = await come_due_on_its_last_chance(bench)
+
+        async def claimed() -> bool:
+            return await states(bench, [suspect]) == ["processing"]
+
+        await until(claimed)
+    row = await bench.row(suspect)
+    assert (row["state"], row["attempt"], row["lost_attempts"]) == ("pending", 2, 2)

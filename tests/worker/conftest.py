@@ -64,13 +64,12 @@ class Bench:
         async with open_lines(self.database.dsn, f"worker-{id(handlers)}", size=6) as lines:
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
             worker = Worker(lines, handlers, self.policies, self.metrics, self.plan(**changes))
-            stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(worker.run(stop))
+                tasks.create_task(worker.run())
                 try:
                     yield lines.shared
                 finally:
-                    stop.set()
+                    worker.stop()
 
     async def capture(self, event_type: str = "job.run.failed", **arguments: Any) -> int:
         """Capture one event that is due at once; return the id of its retry."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+
+import pytest
 
 import retryd
 from retryd.store.queue import Queue
@@ -110,6 +113,30 @@ async def test_an_attempt_whose_lease_was_taken_is_cancelled_and_changes_nothing
             " lease_expires_at = retryd.now() + interval '1 h'"
         )
         await until(lambda: "cancelled" in events)
+        await until(lambda: bench.metric("retryd_stale_settlements_total") == 1)
+        assert (await bench.row(retry_id))["claimed_by"] == "thief"
+    assert await bench.outcomes(retry_id) == []
+
+
+async def test_a_plain_function_whose_lease_was_taken_runs_on_and_reports_too_late(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def job(_: retryd.Retry) -> None:
+        entered.set()
+        go_on.wait(20)
+
+    async with bench.working(app_with(job), lease_seconds=1, worker_count=1):
+        retry_id = await bench.capture()
+        await until(entered.is_set)
+        await bench.connection.execute(
+            "update retryd.retry_queue set claimed_by = 'thief', claim_token = 999999,"
+            " lease_expires_at = retryd.now() + interval '1 h'"
+        )
+        await until(lambda: "leases_lost" in caplog.messages)
+        go_on.set()
+        await until(lambda: bench.metric("retryd_stale_settlements_total") == 1)
         assert (await bench.row(retry_id))["claimed_by"] == "thief"
     assert await bench.outcomes(retry_id) == []
 

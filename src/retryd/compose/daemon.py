@@ -49,7 +49,7 @@ class Daemon:
         self._until_empty = until_empty
         self._reach = Reach()
         self._current: Generation | None = None
-        self._former: set[asyncio.Task[None]] = set()
+        self._former: set[Generation] = set()
         self._stopping = asyncio.Event()
         self._reload_wanted = False
         self._changed = asyncio.Event()
@@ -87,8 +87,10 @@ class Daemon:
                 self._reload_wanted = False
                 await self._replace(self._current)
         if self._current is not None:
-            self._current.stop()
-            await asyncio.gather(self._current.task, *self._former)
+            last = (self._current, *self._former)
+            for generation in last:
+                generation.worker.stop()
+            await asyncio.gather(*(generation.task for generation in last))
 
     async def _first(self) -> Generation | None:
         while not self._stopping.is_set():
@@ -132,9 +134,9 @@ class Daemon:
             self._alert = None
             self._configuration = configuration
             self._current = following
-            self._former.add(former.task)
-            former.task.add_done_callback(self._former.discard)
-            former.stop()
+            self._former.add(former)
+            former.task.add_done_callback(lambda _: self._former.discard(former))
+            former.worker.retire()
             logger.info("reloaded", extra={"worker": following.worker.id})
         if self._current is not None:
             self._current.worker.alert(self._alert)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retryd.compose.worker import open_worker
@@ -15,17 +16,12 @@ if TYPE_CHECKING:
     from retryd.worker.supervisor import Worker
 
 
+@dataclass(frozen=True, slots=True)
 class Generation:
-    """A worker that runs as a task of its own."""
+    """A worker that runs, and its task, which ends with it."""
 
-    def __init__(self, worker: Worker, stop: asyncio.Event, task: asyncio.Task[None]) -> None:
-        self.worker = worker
-        self.task = task
-        self._stop = stop
-
-    def stop(self) -> None:
-        """Let the worker drain; its task ends after that."""
-        self._stop.set()
+    worker: Worker
+    task: asyncio.Task[None]
 
 
 async def begin(
@@ -38,7 +34,6 @@ async def begin(
     until_empty: bool = False,
 ) -> Generation:
     """Start a worker and return when it works; raises what `open_worker` raises."""
-    stop = asyncio.Event()
     opened: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
 
     async def work() -> None:
@@ -46,10 +41,10 @@ async def begin(
             configuration, dsn, app, observer, reach, until_empty=until_empty
         ) as worker:
             opened.set_result(worker)
-            await worker.run(stop)
+            await worker.run()
 
     task = asyncio.create_task(work(), name="worker")
     await asyncio.wait((task, opened), return_when=asyncio.FIRST_COMPLETED)
     if not opened.done():
         await task  # raises why
-    return Generation(opened.result(), stop, task)
+    return Generation(opened.result(), task)

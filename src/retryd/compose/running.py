@@ -36,7 +36,7 @@ async def running(
         try:
             yield
         finally:
-            generation.stop()
+            generation.worker.stop()
             await generation.task
 
 

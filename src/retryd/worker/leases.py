@@ -75,11 +75,12 @@ class Leases:
         self._held.pop(retry.claim_token, None)
 
     def start(
-        self, held: Held, now: float, keep_seconds: float, stop: Callable[[], object]
+        self, held: Held, now: float, keep_seconds: float, stop: Callable[[], object] | None
     ) -> bool:
         """Let an attempt begin; False if its lease is not ours any more.
 
-        Its lease is renewed for `keep_seconds`, and `stop` is called when it is lost.
+        Its lease is renewed for `keep_seconds`; `stop`, if it can be stopped, is called when it
+        is lost.
         """
         with self._starting:
             if held.retry.claim_token not in self._held:

@@ -35,8 +35,9 @@ class Runner:
     """Starts what was claimed, in order, in `slots` tasks; as many again may wait for a slot.
 
     `on_room` is called when there is room for a claim worth its while. An attempt that is not over
-    `grace_seconds` after its timeout loses its lease, and with it its slot. A retry whose next
-    loss would be its last runs alone: if it is what kills workers, it takes nobody along.
+    `grace_seconds` after its timeout loses its lease, and with it its slot. One whose lease is lost
+    is cancelled and given back, if it can be stopped; what it reports otherwise comes too late. A
+    retry whose next loss would be its last runs alone: if it kills workers, it takes nobody along.
     """
 
     def __init__(
@@ -173,36 +174,44 @@ class Runner:
         if started >= held.deadline:
             self._release(retry)
             return
-        keep_seconds = policy.timeout_seconds + self._grace_seconds
-        if not self._leases.start(held, started, keep_seconds, task.cancel):
-            return
         handler = self._handlers[retry.handler]
-        timer = None
-        if handler.stoppable:  # a timer of our own: asyncio.timeout costs as much as all the rest
-            timer = task.get_loop().call_later(policy.timeout_seconds, held.time_out)
+        keep_seconds = policy.timeout_seconds + self._grace_seconds
+        stop = task.cancel if handler.stoppable else None
+        if not self._leases.start(held, started, keep_seconds, stop):
+            return
+        # A timer of our own: asyncio.timeout costs as much as all the rest.
+        loop = task.get_loop()
+        if handler.stoppable:
+            timer = loop.call_later(policy.timeout_seconds, held.time_out)
+        else:
+            timer = loop.call_later(keep_seconds, task.cancel)
         try:
             outcome: Outcome | None = await handler.run(retry, policy.timeout_seconds)
         except asyncio.CancelledError as error:
-            outcome = self._stopped(held, policy, error)
+            outcome = self._stopped(held, policy, handler, error)
         except Exception as error:  # noqa: BLE001 - a handler's fault is data, and the slot lives on
             outcome = failure_of(error)
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
         if task.cancelling():
             await shake_off(task)
         if outcome is not None:
             decision = decide(retry, outcome, policy, random.random())
             self._settler.put(Decided(retry, outcome, decision, time.monotonic() - started))
 
-    def _stopped(self, held: Held, policy: Policy, error: BaseException) -> Outcome | None:
-        """Tell why an attempt was cancelled; None if it was taken from us or given back."""
+    def _stopped(
+        self, held: Held, policy: Policy, handler: Handler, error: BaseException
+    ) -> Outcome | None:
+        """Tell why an attempt was cancelled; None if it is lost or was given back."""
         retry = held.retry
-        if self._leases.get(retry) is None:
-            logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
-            return None
         if self._aborted:
             self._release(retry)
+            return None
+        if self._leases.get(retry) is None or not handler.stoppable:
+            logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
+            self._leases.drop(retry)
+            if handler.stoppable:  # else it still runs, and must not run twice at once
+                self._release(retry)
             return None
         if held.timed_out:
             return Failure("TimeoutError", f"no end within {policy.timeout_seconds:g} s")

@@ -70,6 +70,8 @@ class Worker:
         plan: Plan,
     ) -> None:
         self._plan = plan
+        self._retiring = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._serves = sorted(handler.name for handler in handlers)
         self._lines = lines
         queue = self._queue = lines.shared
@@ -155,12 +157,21 @@ class Worker:
             for held in self._leases.all()
         ]
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then drain within the time that the plan gives."""
+    def retire(self) -> None:
+        """Claim no more, and end when the attempts that run have ended, however long they take."""
+        self._retiring.set()
+
+    def stop(self) -> None:
+        """Claim no more, and end within the time that the plan gives to running attempts."""
+        self._retiring.set()
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until told to retire or to stop, and leave nothing behind."""
         keeper = OwnThread("lease-keeper", lambda: self._keeping(loop))
         loop = asyncio.get_running_loop()
         if self._plan.until_empty:
-            self._keepers.append(UntilEmpty(self._lines.reads, self._serves, stop))
+            self._keepers.append(UntilEmpty(self._lines.reads, self._serves, self.stop))
         keeping = [
             asyncio.create_task(service.run(), name=service.name) for service in self._keepers
         ]
@@ -173,7 +184,7 @@ class Worker:
         self._runner.start()
         logger.info("worker_started", extra={"worker": self.id})
         try:
-            await stop.wait()
+            await self._retiring.wait()
             await self._drain(claiming)
         finally:
             for service in self._keepers:
@@ -198,19 +209,26 @@ class Worker:
     async def _drain(self, claiming: asyncio.Task[None] | None) -> None:
         """Claim no more, give back what has not started, let running attempts end, settle all."""
         self._claimer.stop()
-        released = self._runner.release_waiting()
+        ending = asyncio.create_task(self._end(claiming))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         cancelled = 0
-        try:
-            async with asyncio.timeout(self._plan.shutdown_seconds):
-                if claiming is not None:
-                    await claiming  # what a claim in flight brings is given back as well
-                released += self._runner.release_waiting()
-                await self._runner.finished()
-        except TimeoutError:
-            released += self._runner.release_waiting()
+        if not (await asyncio.wait((ending,), timeout=self._plan.shutdown_seconds))[0]:
+            ending.cancel()
             cancelled = await self._runner.abort()
         with suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._claimer.give_back(self._settler)
                 await self._settler.emptied()
-        logger.info("worker_drained", extra={"released": released, "cancelled": cancelled})
+        logger.info("worker_drained", extra={"cancelled": cancelled})
+
+    async def _end(self, claiming: asyncio.Task[None] | None) -> None:
+        """Give back what has not started, also what a claim in flight brings; wait for the rest."""
+        self._runner.release_waiting()
+        try:
+            if claiming is not None:
+                await claiming
+        finally:
+            self._runner.release_waiting()
+        await self._runner.finished()

@@ -9,8 +9,7 @@ from typing_extensions import override
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from retryd.store.reads import Reads
 
@@ -18,18 +17,18 @@ EVERY_SECONDS = 0.25
 
 
 class UntilEmpty(Service):
-    """Sets `stop` once no retry of these handlers is live, due or not."""
+    """Calls `on_empty` once no retry of these handlers is live, due or not."""
 
-    def __init__(self, reads: Reads, handlers: Sequence[str], stop: asyncio.Event) -> None:
+    def __init__(self, reads: Reads, handlers: Sequence[str], on_empty: Callable[[], None]) -> None:
         super().__init__()
         self._reads = reads
         self._handlers = handlers
-        self._stop = stop
+        self._on_empty = on_empty
 
     @override
     async def step(self) -> float:
         """Look once."""
         if not await self._reads.any_live(self._handlers):
-            self._stop.set()
+            self._on_empty()
             self.stop()
         return EVERY_SECONDS

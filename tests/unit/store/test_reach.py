@@ -15,10 +15,16 @@ def test_a_long_outage_is_two_lines_in_the_log(caplog: pytest.LogCaptureFixture)
         reach.answered()
         for _ in range(5):
             reach.failed("connection refused")
-        assert reach.away_seconds is not None
-        assert reach.reason == "connection refused"
         for _ in range(5):
             reach.answered()
     assert [record.message for record in caplog.records] == ["database_away", "database_back"]
-    assert reach.away_seconds is None
-    assert reach.reason == ""
+
+
+def test_it_tells_for_how_long_and_why_while_it_lasts() -> None:
+    reach = Reach()
+    reach.failed("connection refused")
+    during = reach.away_seconds, reach.reason
+    reach.answered()
+    assert (reach.away_seconds, reach.reason) == (None, "")
+    assert during[0] is not None
+    assert during == (pytest.approx(0, abs=5), "connection refused")

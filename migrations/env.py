@@ -11,6 +11,9 @@ from retryd.store.schema import Script
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+# Whoever asks for a table or view queues behind a migration that waits for it: better it gives up, having changed nothing.
+NO_LONG_WAIT = "set local lock_timeout = '3s';"
+
 
 def run(connection: Connection | None) -> None:
     """Migrate on a connection, or print the SQL."""
@@ -23,6 +26,7 @@ def run(connection: Connection | None) -> None:
     script = Script(context.get_context(), roles=context.config.attributes.get("roles", True))
     with context.begin_transaction():
         script.prepare()
+        script.run(NO_LONG_WAIT)
         context.run_migrations(script=script)
         if context.get_revision_argument() == context.get_head_revision():
             script.apply_objects()

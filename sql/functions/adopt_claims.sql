@@ -1,7 +1,7 @@
--- Give a worker what it holds without knowing: claims under its own id with a token above `after`, the highest that it was
--- told of; tokens only grow, so the answer of each of these never arrived. Extends their leases and returns them as the claim
--- did; the attempt was counted then. Rescue leases are left to run out. To be called while no claim of this worker is under
--- way. Locks: retry_queue by id ascending among those it can have. Refuses with RT400.
+-- Give a worker what it holds without knowing: claims under its own id with a token above `after`, the highest that it
+-- was told of; tokens only grow, so the answer of each of these never arrived. Extends their leases and returns them as
+-- the claim did; the attempt was counted then. Rescue leases are left to run out. To be called while no claim of this
+-- worker is under way. Locks: retry_queue by id ascending among those it can have. Refuses with RT400.
 create or replace function retryd.adopt_claims(worker text, after bigint, lease interval)
 returns table (
     id bigint, claim_token bigint, event_id text, event_type text, operation text, handler text, policy text,

@@ -1,6 +1,7 @@
--- Cut leases that end later than any lease given now would, to the longest length on record: after PostgreSQL's clock stepped
--- back, a dead worker's would live on for as long as the step. Returns how many; those that somebody else has locked are left
--- to the next pass. Forgets lengths that were not given for longer than themselves and a day. Locks: retry_queue.
+-- Cut leases that end later than any lease given now would, to the longest length on record: after PostgreSQL's clock
+-- stepped back, a dead worker's would live on for as long as the step. Returns how many; those that somebody else has
+-- locked are left to the next pass. Forgets lengths that were not given for longer than themselves and a day. Locks:
+-- retry_queue.
 create or replace function retryd.clamp_leases(batch_size int) returns int
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp

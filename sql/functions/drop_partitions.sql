@@ -24,8 +24,8 @@ begin
             execute format('select count(*) from retryd.%I', part) into counted;
             execute format('drop table retryd.%I', part);
             gone := gone + counted;
-        exception when lock_not_available then
-            raise notice 'partition % is in use and stays for the next time', part;
+        exception when lock_not_available or undefined_table then
+            raise notice 'partition % is in use, or gone already', part;
         end;
     end loop;
     execute format('delete from retryd.%I where ended_at < %L', parent || case when exact then '' else '_default' end, cut);

@@ -1,5 +1,5 @@
--- Note that leases of this length are given; clamp_leases knows by it which lease is too long to be true. Writes once an hour
--- per length, and waits for nobody: a length that another open transaction is noting is left to that one.
+-- Note that leases of this length are given; clamp_leases knows by it which lease is too long to be true. Writes once an
+-- hour per length, and waits for nobody: a length that another open transaction is noting is left to that one.
 create or replace function retryd.note_lease(lease interval) returns void
 language plpgsql volatile
 set search_path = retryd, pg_temp

@@ -1,5 +1,6 @@
--- Renew leases from now on without ever waiting for a row. Returns what this worker holds under these tokens, as far as can be
--- seen: renewed, or not because another session has the row locked just now. What is missing was lost. Refuses with RT400.
+-- Renew leases from now on without ever waiting for a row. Returns what this worker holds under these tokens, as far as
+-- can be seen: renewed, or not because another session has the row locked just now. What is missing was lost. Refuses
+-- with RT400.
 create or replace function retryd.renew_leases(worker text, ids bigint[], tokens bigint[], lease interval)
 returns table (id bigint, renewed boolean)
 language plpgsql volatile security definer

@@ -36,7 +36,7 @@ begin
             i.correlation_id, coalesce(i.payload, '{}'), coalesce(i.attributes, '{}'), i.error_type,
             retryd.cut_text(i.error_message, 8192), retryd.cut_text(i.error_stack, 65536), (select retryd.now())
         from item i
-        order by i.source, i.event_id, i.ordinality
+        order by coalesce(i.source, ''), i.event_id, i.ordinality
         on conflict (source, event_id) do nothing
         returning failure_event.id
     ), route as materialized (

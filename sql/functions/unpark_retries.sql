@@ -1,6 +1,7 @@
 -- Let the smallest id of each given (handler, ordering key) go on if none of the key is live. A lock per key that nobody
--- waits for keeps two writers apart to the end of their transactions; whoever does not get it leaves the key to the sweep
--- (unpark_stranded). The second statement takes a new snapshot, so it sees what the last holder of the lock committed.
+-- waits for keeps two writers apart to the end of their transactions; whoever does not get it, or finds the row locked,
+-- leaves the key to the sweep (unpark_stranded): the caller holds larger ids, so waiting would be against the lock order.
+-- The second statement takes a new snapshot, so it sees what the last holder of the lock committed.
 create or replace function retryd.unpark_retries(handlers text[], keys text[]) returns bigint
 language plpgsql volatile
 set search_path = retryd, pg_temp
@@ -16,9 +17,9 @@ begin
     from (select distinct h as handler, o as key from unnest(handlers, keys) w (h, o)) k
     where pg_try_advisory_xact_lock(hashtextextended(k.handler || chr(1) || k.key, 7387));
 
-    with freed as (
-        update retryd.retry_queue q
-        set state = 'pending'
+    with follower as materialized (
+        select q.id
+        from retryd.retry_queue q
         where q.state = 'parked'
             and q.id = any(array(
                 select (
@@ -32,6 +33,11 @@ begin
                     select
                     from retryd.retry_queue live
                     where live.handler = k.handler and live.ordering_key = k.key and live.state <> 'parked')))
+        for update skip locked
+    ), freed as (
+        update retryd.retry_queue q
+        set state = 'pending'
+        where q.id = any(array(select f.id from follower f)) and q.state = 'parked'
         returning q.next_attempt_at
     )
     select count(*), min(f.next_attempt_at) into moved, due from freed f;

@@ -89,6 +89,36 @@ async def test_the_whole_way_down_takes_everything_away_and_up_brings_it_back(
     assert await catalogue(connection) == before
 
 
+async def test_a_step_down_and_up_again_makes_the_same_schema(plain_database: Database) -> None:
+    connection = await plain_database.connect()
+    await schema.migrate(plain_database.dsn)
+    before = await catalogue(connection)
+    await schema.migrate(plain_database.dsn, "-1")
+    lost = set(before) - set(await catalogue(connection))
+    gone = {row[1].removeprefix("retryd.").partition("(")[0] for row in lost}
+    assert gone >= {"lease_length", "worker", "retry_queue_alerts"}
+    assert gone >= {"renew_leases", "adopt_claims", "settled_under"}
+    assert gone >= {"note_lease", "clamp_leases", "worker_alert"}
+    await schema.migrate(plain_database.dsn)
+    assert await catalogue(connection) == before
+
+
+async def test_leases_that_run_while_lengths_are_first_noted_are_not_cut(
+    plain_database: Database,
+) -> None:
+    connection = await plain_database.connect()
+    await schema.migrate(plain_database.dsn)
+    await connection.execute("select retryd.register_handler('work', array['work.*'])")
+    await connection.execute("select retryd.capture_failure('work.do', not_before => now())")
+    await connection.execute("select retryd.acquire_retry_batch('far', 1, '20 h')")
+    await schema.migrate(plain_database.dsn, "-1")
+    await schema.migrate(plain_database.dsn)
+    await connection.execute("select retryd.acquire_retry_batch('near', 1, '30 s')")
+    assert await connection.fetchval("select retryd.clamp_leases(10)") == 0
+    left = "select lease_expires_at - clock_timestamp() > '19 h' from retryd.retry_queue"
+    assert await connection.fetchval(left)
+
+
 async def test_the_printed_sql_makes_the_same_schema_with_psql(
     plain_database: Database, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:

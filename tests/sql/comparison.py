@@ -32,22 +32,24 @@ NEW_START = """
     delete from retryd.dead_letter;
     delete from retryd.failure_event;
     delete from retryd.retry_handler;
+    delete from retryd.lease_length;
     update retryd_test.clock set ahead = '0';
 """
 ROWS = """
     select r.id, r.state, r.handler, r.max_retries, r.attempt, r.lost_attempts, r.snoozes, r.life,
-        d.status, r.claim_token, extract(epoch from r.next_attempt_at - $1)::int
+        d.status, r.claim_token, r.claimed_by, extract(epoch from r.lease_expires_at - $1)::int,
+        extract(epoch from r.next_attempt_at - $1)::int
     from (
         select q.id, q.state, q.handler, q.max_retries, q.attempt, q.lost_attempts, q.snoozes,
-            q.life, q.claim_token, q.next_attempt_at
+            q.life, q.claim_token, q.claimed_by, q.lease_expires_at, q.next_attempt_at
         from retryd.retry_queue q
         union all
         select a.id, a.ended, a.handler, a.max_retries, a.attempt, a.lost_attempts, a.snoozes,
-            a.life, null, null
+            a.life, null, null, null, null
         from retryd.retry_archive a
         union all
         select d.id, case d.status when 'resolved' then d.status else 'dead' end, d.handler,
-            d.max_retries, d.attempt, d.lost_attempts, d.snoozes, d.life, null, null
+            d.max_retries, d.attempt, d.lost_attempts, d.snoozes, d.life, null, null, null, null
         from retryd.dead_letter d
         where d.status in ('pending', 'failed') or d.resolved_by = 'person'
     ) r
@@ -104,7 +106,9 @@ class Comparison(RuleBasedStateMachine):
         for number, r in self.model.retries.items():
             live = STATES.get(r.state) == "live"
             counts = (r.handler or None, r.max_retries, r.attempt, r.lost, r.snoozes, r.life)
-            row = (number, r.state, *counts, status_of(r), r.token, r.due if live else None)
+            lease = r.lease if r.token else (None, None)
+            due = r.due if live else None
+            row = (number, r.state, *counts, status_of(r), r.token, *lease, due)
             expected += [row] if r.state != "nowhere" else []
         found = [tuple(row) for row in self.run(self.connection.fetch(ROWS, EPOCH))]
         assert sorted(found) == sorted(expected)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.sql.comparison", "tests.sql.doors", "tests.sql.machine")
+pytest.register_assert_rewrite(
+    *(f"tests.sql.{name}" for name in ("comparison", "doors", "machine", "rivals"))
+)
 
 from tests.postgres import Connection  # noqa: E402
 from tests.sql.doors import Doors  # noqa: E402

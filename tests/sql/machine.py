@@ -50,12 +50,16 @@ class Machine(Comparison):
         return [(number, r.token) for number, r in self.model.retries.items() if r.token]
 
     def claim(self, pick: int) -> tuple[int, int]:
-        """Pick an id and a token: two times of three a current one, else any ever given."""
+        """Pick an id and a token: a current one, a former one of what is held, or any."""
         if not self.held():
             self.acquire("ann", 3, 10, None, 15)
         held = self.held()
-        pool = held if held and pick % 3 else self.claims
+        former = [claim for claim in self.claims if claim not in held and self.is_held(claim)]
+        pool = (self.claims, held, former)[pick % 3] or held or self.claims
         return pool[pick // 3 % len(pool)]
+
+    def is_held(self, claim: tuple[int, int]) -> bool:
+        return self.model.retries[claim[0]].token is not None
 
     def retry(self, pick: int, states: Collection[str]) -> tuple[int, Retry]:
         """Pick a retry: two times of three in one of the states, else any."""
@@ -139,6 +143,7 @@ class Machine(Comparison):
         self, worker: str, count: int, lease: int, served: list[str] | None, after: int
     ) -> None:
         self.advance(after)
+        self.model.lengths.add(lease)
         if not any(r.state == "pending" for r in self.model.retries.values()):
             self.capture(["a", "both"], "k", None, 0)
         now = self.model.now
@@ -164,8 +169,9 @@ class Machine(Comparison):
             number, token = row[:2]
             r = self.model.retries[number]
             assert lanes[r.priority, r.handler].pop(0) == number, "a lane is first in, first out"
-            r.state, r.token, r.lease = "processing", token, (worker, now + lease)
+            r.state, r.token = "processing", token
             r.attempt += 1
+            self.model.hold(r, worker, lease)
             ids.append((token, number))
         left = [priority for (priority, _), lane in lanes.items() if lane]
         assert not left or len(ids) == count, "a claim takes what it can have"
@@ -208,9 +214,15 @@ class Machine(Comparison):
             answer = self.one(function, id=number, claim_token=token, **extra)
             assert answer is (expected == "settled")
 
-    @rule(worker=WORKER, picks=st.lists(PICK, min_size=1, max_size=3), lease=LEASE)
-    def extend(self, worker: str, picks: list[int], lease: int) -> None:
+    @rule(
+        worker=WORKER,
+        picks=st.lists(PICK, min_size=1, max_size=3),
+        lease=LEASE,
+        never_waits=st.booleans(),
+    )
+    def extend(self, worker: str, picks: list[int], lease: int, never_waits: bool) -> None:
         items = [self.claim(pick) for pick in picks]
+        self.model.lengths.add(lease)
         held = {
             (number, token)
             for number, token in items
@@ -218,19 +230,44 @@ class Machine(Comparison):
             and self.model.retries[number].lease[0] == worker
         }
         answers = self.rows(
-            "extend_retry_leases",
+            "renew_leases" if never_waits else "extend_retry_leases",
             worker=worker,
             ids=[number for number, _ in items],
             tokens=[token for _, token in items],
             lease=timedelta(seconds=lease),
         )
-        assert sorted(answers) == sorted((number,) for number, _ in held)
+        renewed = (True,) if never_waits else ()
+        assert sorted(answers) == sorted((number, *renewed) for number, _ in held)
         for number, _ in held:
-            self.model.retries[number].lease = (worker, self.model.now + lease)
+            self.model.hold(self.model.retries[number], worker, lease)
+
+    @rule(worker=WORKER, pick=PICK, lease=LEASE)
+    def adopt(self, worker: str, pick: int, lease: int) -> None:
+        _, after = self.claim(pick)
+        self.model.lengths.add(lease)
+        unheard = {
+            number: r
+            for number, r in sorted(self.model.retries.items())
+            if r.token and r.token > after and r.lease[0] == worker
+        }
+        rows = self.rows("adopt_claims", worker=worker, after=after, lease=timedelta(seconds=lease))
+        assert [row[:2] for row in rows] == [(number, r.token) for number, r in unheard.items()]
+        for r in unheard.values():
+            self.model.hold(r, worker, lease)
+
+    @rule(back=st.sampled_from([0, 5, 30, 100]))
+    def clamp(self, back: int) -> None:
+        self.advance(-back)
+        latest = self.model.now + max(self.model.lengths)
+        late = [r for r in self.model.retries.values() if r.token and r.lease[1] > latest]
+        assert self.one("clamp_leases", batch_size=100) == len(late)
+        for r in late:
+            r.lease = (r.lease[0], latest)
 
     @rule(worker=WORKER, lease=LEASE, after=PASSES)
     def rescue(self, worker: str, lease: int, after: int) -> None:
         self.advance(after)
+        self.model.lengths.add(lease)
         lapsed = {
             number: r
             for number, r in self.model.retries.items()
@@ -246,7 +283,8 @@ class Machine(Comparison):
             first = not r.lease[0].startswith("rescue/")
             r.lost += first
             self.model.ended += first
-            r.token, r.lease = token, (f"rescue/{worker}", self.model.now + lease)
+            r.token = token
+            self.model.hold(r, f"rescue/{worker}", lease)
 
     @rule(after=PASSES)
     def expire(self, after: int) -> None:

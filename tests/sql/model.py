@@ -41,6 +41,7 @@ class Model:
     ended: int = 0  # attempts in the log
     retries: dict[int, Retry] = field(default_factory=dict)
     paused: dict[str, bool] = field(default_factory=dict)
+    lengths: set[int] = field(default_factory=set)  # of the leases that were asked for
 
     def matching(self, kind: str) -> list[str]:
         return sorted(name for name in self.paused if kind in HANDLERS[name][0].split())
@@ -62,6 +63,9 @@ class Model:
             mates = [o for o in self.retries.values() if (o.handler, o.key) == (r.handler, r.key)]
             if not any(o.token or o.state == "pending" for o in mates):
                 r.state = "pending"
+
+    def hold(self, r: Retry, worker: str, lease: int) -> None:
+        r.lease = (worker, self.now + lease)
 
     def settle(self, number: int, token: int, decision: str, delay: int) -> str:
         r = self.retries[number]

@@ -7,8 +7,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from retryd.store.schema import migrate
 from tests.postgres import Clock, Connection, Database
 from tests.sql.doors import MINUTE, Doors, refused
+from tests.waiting import until
 
 HOUR = 3600
 DAY = 86_400
@@ -318,3 +320,16 @@ async def test_a_lease_is_not_shorter_by_the_age_of_its_transaction(
             assert await renew(sql, claim) == {row["id"]: True}
             assert 59 < await seconds_left(sql, row["id"]) <= 60
         assert await sql.connection.fetchval("select now()") == frozen
+
+
+async def test_the_clock_goes_on_within_a_transaction(plain_database: Database) -> None:
+    await migrate(plain_database.dsn)
+    connection = await plain_database.connect()
+    async with connection.transaction():
+        first = await connection.fetchval("select retryd.now()")
+
+        async def later() -> bool:
+            return bool(await connection.fetchval("select retryd.now()") > first)
+
+        await until(later)
+        assert await connection.fetchval("select now()") <= first

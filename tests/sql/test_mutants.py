@@ -43,6 +43,14 @@ MUTANTS = {
     "a rescue leaves the token as it was": [
         ("take_expired_leases", NEW_TOKEN, "claim_token = q.claim_token")
     ],
+    "an adoption takes what is known, too": [("adopt_claims", " and q.claim_token > after", "")],
+    "leases last longer by a step back of the clock": [
+        (
+            "clamp_leases",
+            "set lease_expires_at = latest",
+            "set lease_expires_at = q.lease_expires_at",
+        )
+    ],
     "the move to the dead letters stops before its delete": [
         (
             SETTLE,

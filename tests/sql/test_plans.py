@@ -13,6 +13,7 @@ from tests.postgres import Cluster, Connection
 
 HANDLERS = 20
 MILLION = 1_000_000
+RUN = 1000  # retries that run in a usual crowd
 BUDGET = 300  # buffers of 8 KiB for a claim of 20, however much there is
 WRITES = (
     30  # for each retry that a call settles, renews or takes over: its row, its indexes, its body
@@ -40,21 +41,65 @@ LOAD = f"""
         retryd.now() + case n % {MILLION // 20} when 0 then interval '-1 s' else '2 days' end
     from generate_series({MILLION + 1}, {2 * MILLION}) n;
 
+    insert into retryd.lease_length (lease, used_at) values ('1 min', retryd.now());
     select setval('retryd.claim_token_seq', {3 * MILLION});
     select setval('retryd.retry_id_seq', {3 * MILLION});
     select retryd.ensure_partitions();
-    vacuum analyze retryd.failure_event, retryd.retry_queue;
+
+    insert into retryd.retry_attempt
+        (retry, life, claim_token, attempt, worker, ended_at, outcome)
+    select n, 1, n, 1, 'ann', retryd.now(), 'failure'
+    from generate_series({MILLION + 1}, {MILLION + 100_000}) n;
+
+    vacuum analyze retryd.failure_event, retryd.retry_queue, retryd.retry_attempt;
 """
 NAMES = [f"h{n}" for n in range(HANDLERS)]
 CLAIM = f"select * from retryd.acquire_retry_batch('ann', 20, '1 min', array{NAMES})"
 CLAIM_EXTERNAL = "select * from retryd.acquire_retry_batch('ann', 20)"
 RUNNING = list(range(MILLION + 1, MILLION + 21))  # their tokens are their ids
 RESCUE = "select * from retryd.take_expired_leases('bob', 20)"
-RENEW = f"select * from retryd.extend_retry_leases('ann', array{RUNNING}, array{RUNNING}, '1 min')"
+EXTEND = f"select * from retryd.extend_retry_leases('ann', array{RUNNING}, array{RUNNING}, '1 min')"
+RENEW = f"select * from retryd.renew_leases('ann', array{RUNNING}, array{RUNNING}, '1 min')"
+CLAMP = "select retryd.clamp_leases(20)"  # all of the million are too long
+SETTLED = f"select * from retryd.settled_under(array{RUNNING}, array{RUNNING})"
+ADOPT = "select * from retryd.adopt_claims('ann', 0, '1 min')"
+FEW_RUN = f"""
+    insert into retryd.failure_event
+        (id, event_id, event_type, operation, payload, attributes, captured_at)
+    select n, 'e' || n, 'h.do.failed', 'h.do', '{{"n": 1}}', '{{}}', retryd.now()
+    from generate_series(1, {100 * RUN}) n;
+
+    insert into retryd.retry_queue
+        (id, event, handler, policy, priority, state, attempt, max_retries, next_attempt_at,
+        claimed_by, claim_token, lease_expires_at)
+    select n, n, 'h0', 'default', 5, case when w is null then 'pending' else 'processing' end, 1,
+        3, retryd.now(), w, case when w is not null then n end,
+        case when w is not null then retryd.now() + '1 min' end
+    from generate_series(1, {100 * RUN}) n,
+        lateral (select case when n % 5000 = 0 then 'ann' when n % 100 = 0 then 'bob' end) c (w)
+"""
 SETTLE = (
     f"select * from retryd.settle_retries(array{RUNNING}, array{RUNNING},"
     " array_fill('{word}'::text, array[20]), reasons => array_fill('rejected'::text, array[20]))"
 )
+
+
+async def touched(connection: Connection, call: str) -> int:
+    """Say how many buffers a call touches once its plans are made, and undo what it did."""
+    # After five runs PostgreSQL may settle for a generic plan.
+    return [await explained(connection, call) for _ in range(7)][-1]
+
+
+async def explained(connection: Connection, call: str) -> int:
+    """Count the buffers of one run, and undo what it did."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        text = await connection.fetchval(f"explain (analyze, buffers, format json) {call}")
+    finally:
+        await transaction.rollback()
+    (plan,) = json.loads(text)
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 
 class Crowd:
@@ -65,22 +110,8 @@ class Crowd:
         self.connection = connection
 
     def buffers(self, call: str) -> int:
-        """Say how many buffers a call touches once its plans are made, and undo what it did."""
-        return self.run(self._buffers(call))
-
-    async def _buffers(self, call: str) -> int:
-        # After five runs PostgreSQL may settle for a generic plan.
-        return [await self._explain(call) for _ in range(7)][-1]
-
-    async def _explain(self, call: str) -> int:
-        transaction = self.connection.transaction()
-        await transaction.start()
-        try:
-            text = await self.connection.fetchval(f"explain (analyze, buffers, format json) {call}")
-        finally:
-            await transaction.rollback()
-        (plan,) = json.loads(text)
-        return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+        """Count the buffers of a call."""
+        return self.run(touched(self.connection, call))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +145,11 @@ def test_a_claim_does_not_pay_for_a_million_that_are_due(
     assert crowd.buffers(call) <= BUDGET
 
 
-@pytest.mark.parametrize("call", [RESCUE, RENEW], ids=["rescue", "renew"])
+@pytest.mark.parametrize(
+    "call",
+    [RESCUE, EXTEND, RENEW, CLAMP, SETTLED],
+    ids=["rescue", "extend", "renew", "clamp", "settled"],
+)
 def test_leases_do_not_pay_for_a_million_others_that_hold(call: str, crowd: Crowd) -> None:
     assert crowd.buffers(call) <= 20 * WRITES
 
@@ -136,3 +171,13 @@ def test_a_settlement_does_not_pay_for_a_million_others(word: str, crowd: Crowd)
 )
 def test_what_runs_all_the_time_does_not_pay_for_the_crowd(call: str, crowd: Crowd) -> None:
     assert crowd.buffers(call) <= BUDGET
+
+
+async def test_an_adoption_pays_for_what_runs_and_not_for_what_waits(
+    connection: Connection,
+) -> None:
+    assert await touched(connection, ADOPT) <= BUDGET
+    for change in (FEW_RUN, "vacuum analyze retryd.failure_event, retryd.retry_queue"):
+        await connection.execute(change)
+        assert len(await connection.fetch(ADOPT)) == RUN // 50
+        assert await touched(connection, ADOPT) <= 2 * RUN

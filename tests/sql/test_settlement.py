@@ -327,3 +327,20 @@ async def test_batches_that_share_items_wait_for_one_another_and_settle_each_onc
     assert {row["outcome"] for row in first} == {"settled"}
     assert {row["outcome"] for row in await second} == {"stale"}
     assert set((await sql.places()).values()) == {"done"}
+
+
+async def test_a_settlement_is_known_by_its_token_afterwards(sql: Doors, clock: Clock) -> None:
+    done, again, held = [await sql.held() for _ in range(3)]
+    assert await sql.one("complete_retry", **done)
+    assert await sql.one("reschedule_retry", **again, delay=timedelta(0))
+    lost = await sql.held()
+    await clock.advance(61)
+    await sql.rescue()
+    asked = [done, again, held, lost, {**done, "claim_token": lost["claim_token"]}]
+    rows = await sql.rows(
+        "settled_under",
+        ids=[claim["id"] for claim in asked],
+        tokens=[claim["claim_token"] for claim in asked],
+    )
+    assert {row[0] for row in rows} == {done["claim_token"], again["claim_token"]}
+    assert len(rows) == 2

@@ -181,3 +181,26 @@ async def test_the_worst_alert_comes_first(sql: Doors) -> None:
     ranks = [["critical", "warning", "info"].index(row[0]) for row in rows]
     assert ranks == sorted(ranks)
     assert set(ranks) == {0, 1, 2}
+
+
+async def test_what_troubles_a_live_worker_is_an_alert_until_it_takes_it_back(
+    sql: Doors, clock: Clock
+) -> None:
+    seen = {"worker": "ann", "host": "h", "pid": 1, "version": "1", "handlers": "{}"}
+    await sql.one("worker_alert", worker="ann", alert="nobody knows this worker yet")
+    await sql.one("worker_seen", **seen)
+    assert await alerts(sql) == {}
+    await sql.one("worker_alert", worker="ann", alert="config.json: no such policy")
+    found = await one(sql, "retry_queue_alerts", kind="worker_alert")
+    assert (found["severity"], found["subject"]) == ("warning", "ann")
+    assert found["detail"] == "config.json: no such policy"
+    await clock.advance(59)
+    await sql.one("worker_seen", **seen)
+    await sql.one("worker_alert", worker="ann", alert="config.json: no such policy")
+    assert (await one(sql, "retry_queue_alerts", kind="worker_alert"))["since"] == found["since"]
+    await clock.advance(61)
+    assert "worker_alert" not in await alerts(sql)
+    await sql.one("worker_seen", **seen)
+    assert (await alerts(sql))["worker_alert"] == ["ann"]
+    await sql.one("worker_alert", worker="ann", alert=None)
+    assert "worker_alert" not in await alerts(sql)

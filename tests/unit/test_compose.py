@@ -8,6 +8,7 @@ import pytest
 
 import retryd
 from retryd.compose import listening_at, load_configuration, open_handlers
+from retryd.handlers.threads import Threads
 
 DSN = "postgresql://here/retries"
 
@@ -35,4 +36,4 @@ def test_a_policy_that_nobody_knows_is_named_with_those_there_are() -> None:
     app = retryd.App()
     app.handler("job.*", name="job", policy="patient")(print)
     with pytest.raises(retryd.ConfigurationError, match=r"'patient'.*default"):
-        open_handlers(configured(), app)
+        open_handlers(configured(), app, Threads())

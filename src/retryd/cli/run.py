@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -18,7 +18,6 @@ from retryd.cli.options import Config, DatabaseUrl, Embedded
 from retryd.telemetry.log import set_up_logging
 
 if TYPE_CHECKING:
-    from retryd.compose import Daemon
     from retryd.settings import Configuration
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -32,14 +31,18 @@ def run(
         str | None,
         typer.Option(metavar="MODULE:NAME", help="The retryd.App whose handlers to serve."),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="So many processes, under one parent.")
+    ] = 1,
     until_empty: Annotated[
         bool,
         typer.Option("--until-empty", help="End when no retry of the handlers is live any more."),
     ] = False,
+    child: Annotated[int | None, typer.Option(hidden=True)] = None,
     config: Config = None,
     database_url: DatabaseUrl = None,
     embedded: Embedded = False,
-) -> None:
+) -> int:
     """Run a worker.
 
     SIGTERM and SIGINT let running attempts end and give back the rest; a second one ends at once.
@@ -49,8 +52,9 @@ def run(
 
     sys.path.insert(0, str(Path.cwd()))
     served = compose.load_app(app) if app is not None else None
-    database = Database(config, database_url, embedded)
-    configuration, choice = database.find(served.database_url if served else None)
+    configuration, choice = Database(config, database_url, embedded).find(
+        served.database_url if served else None
+    )
     set_up_logging(configuration.log.format, configuration.log.level)
     if not configuration.handlers and not (served and served.handlers):
         logger.warning("no_handlers", extra={"remedy": "give --app or configure handlers"})
@@ -60,31 +64,70 @@ def run(
         set_up_logging(again.log.format, again.log.level)
         return again
 
-    async def work() -> None:
+    async def work() -> int:
         async with compose.open_database(choice) as dsn:
-            daemon = compose.Daemon(configuration, load, dsn, served, until_empty=until_empty)
-            heed_signals(daemon)
-            await daemon.run()
+            if processes > 1:
+                argv = argv_of_child(app, config, until_empty=until_empty)
+                fleet = compose.Fleet(argv, processes, configuration, dsn)
+                heed_signals(fleet)
+                return await fleet.run()
+            async with compose.open_daemon(
+                configuration, load, dsn, served, child, until_empty=until_empty
+            ) as daemon:
+                heed_signals(daemon)
+                await daemon.run()
+            return 0
 
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
-        runner.run(work())
+        return runner.run(work())
 
 
-def heed_signals(daemon: Daemon) -> None:
-    """Let signals steer; the second that asks for the end has the effect it has on any process."""
+def argv_of_child(app: str | None, config: Path | None, *, until_empty: bool) -> list[str]:
+    """Return the command of one process of several; the database is in its environment."""
+    argv = [sys.executable, "-m", "retryd", "run"]
+    if app is not None:
+        argv += ["--app", app]
+    if config is not None:
+        argv += ["--config", str(config)]
+    if until_empty:
+        argv += ["--until-empty"]
+    return argv
+
+
+class Steered(Protocol):
+    """What signals steer: one process, or the parent of several."""
+
+    def stop(self) -> None:
+        """Let running attempts end."""
+
+    def hurry(self) -> None:
+        """End at once."""
+
+    def reload(self) -> None:
+        """Read the configuration again."""
+
+    def dump(self) -> None:
+        """Write what is in flight to the log."""
+
+
+def heed_signals(steered: Steered) -> None:
+    """Let signals steer; the second that asks for the end makes it quick."""
     loop = asyncio.get_running_loop()
+    asked = False
 
     def end(number: signal.Signals) -> None:
-        logger.info("stopping", extra={"signal": number.name})
-        daemon.stop()
-        for each in ENDS:
-            loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
+        nonlocal asked
+        logger.info("stopping", extra={"signal": number.name, "at_once": asked})
+        if asked:
+            steered.hurry()
+        else:
+            steered.stop()
+        asked = True
 
     for number in ENDS:
         loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
-    loop.add_signal_handler(signal.SIGUSR1, daemon.dump)
+    loop.add_signal_handler(signal.SIGHUP, steered.reload)
+    loop.add_signal_handler(signal.SIGUSR1, steered.dump)
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from retryd.compose.configuration import load_app, load_configuration, open_handlers
-from retryd.compose.daemon import Daemon
 from retryd.compose.database import Store, embedded_database, open_database, open_store
 from retryd.compose.running import running
+from retryd.compose.serving import Fleet, open_daemon
 from retryd.compose.worker import listening_at
 
 __all__ = [
-    "Daemon",
+    "Fleet",
     "Store",
     "embedded_database",
     "listening_at",
     "load_app",
     "load_configuration",
+    "open_daemon",
     "open_database",
     "open_handlers",
     "open_store",

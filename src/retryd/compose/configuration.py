@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from retryd.domain.policy import Policy
+    from retryd.handlers.threads import Threads
     from retryd.ports import Handler
     from retryd.settings.models import Configuration
 
@@ -37,13 +38,13 @@ def load_app(target: str) -> App:
     return found
 
 
-def open_handlers(configuration: Configuration, app: App | None) -> list[Handler]:
+def open_handlers(configuration: Configuration, app: App | None, threads: Threads) -> list[Handler]:
     """Make the handlers of configuration and app. Raises ConfigurationError with every problem."""
     handlers: dict[str, Handler] = {}
     problems: list[str] = []
     for name, settings in configuration.handlers.items():
         try:
-            handlers[name] = open_handler(name, settings)
+            handlers[name] = open_handler(name, settings, threads)
         except ConfigurationError as error:
             problems.extend(error.problems)
     policies = configuration.policies()
@@ -55,7 +56,7 @@ def open_handlers(configuration: Configuration, app: App | None) -> list[Handler
                 f"handler {name!r} of the app: there is no policy {registration.policy!r}; "
                 f"there are {', '.join(sorted(policies))}"
             )
-        handlers[name] = PythonHandler(registration)
+        handlers[name] = PythonHandler(registration, threads)
     if problems:
         raise ConfigurationError(problems)
     return list(handlers.values())

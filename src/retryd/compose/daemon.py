@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import signal
 from typing import TYPE_CHECKING
 
 import retryd
 from retryd.compose.generation import begin
+from retryd.compose.process import Process
 from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
 from retryd.ports import Readiness
-from retryd.store.reach import Reach
-from retryd.telemetry.metrics import Metrics
+from retryd.telemetry.metrics import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +47,9 @@ class Daemon:
         self._load = load
         self._dsn = dsn
         self._app = app
-        self.metrics = Metrics()
+        self._process = Process()
+        self._process.metrics.watch(self._vitals)
         self._until_empty = until_empty
-        self._reach = Reach()
         self._current: Generation | None = None
         self._former: set[Generation] = set()
         self._stopping = asyncio.Event()
@@ -55,10 +57,19 @@ class Daemon:
         self._changed = asyncio.Event()
         self._alert: str | None = None
 
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return the text of a scrape and its content type, by the header Accept."""
+        return self._process.metrics.exposition(accept)
+
     def stop(self) -> None:
         """Let everything drain and end."""
         self._stopping.set()
         self._changed.set()
+
+    def hurry(self) -> None:
+        """End at once, as any process does at this signal; leases run out, and nothing is lost."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def reload(self) -> None:
         """Read the configuration again and work by it; what cannot be used changes nothing."""
@@ -101,7 +112,7 @@ class Daemon:
             except DatabaseUnavailable as error:
                 if self._until_empty:
                     raise
-                self._reach.failed(str(error))
+                self._process.reach.failed(str(error))
             await self._pause(random.uniform(0.1, LONGEST_PAUSE_SECONDS))
         return None
 
@@ -117,8 +128,7 @@ class Daemon:
             configuration,
             self._dsn,
             self._app,
-            self.metrics,
-            self._reach,
+            self._process,
             until_empty=self._until_empty,
         )
 
@@ -141,6 +151,17 @@ class Daemon:
         if self._current is not None:
             self._current.worker.alert(self._alert)
 
+    def _vitals(self) -> Vitals:
+        workers = [each.worker for each in (self._current, *self._former) if each is not None]
+        pools = [pool for worker in workers for pool in worker.pools]
+        idle = sum(pool.idle for pool in pools)
+        return Vitals(
+            overrunning_threads=self._process.threads.overrunning(),
+            connections_in_use=sum(pool.open for pool in pools) - idle,
+            connections_idle=idle,
+            connections_max=sum(pool.largest for pool in pools),
+        )
+
     async def ready(self) -> Readiness:
         """Tell whether this process takes work."""
         reasons = []
@@ -148,20 +169,22 @@ class Daemon:
             reasons.append("it is stopping")
         if self._current is None:
             reasons.append("it has not started yet")
-        if (away := self._reach.away_seconds) is not None:
-            reasons.append(f"PostgreSQL has been away for {away:.0f} s: {self._reach.reason}")
+        if (away := self._process.reach.away_seconds) is not None:
+            reasons.append(
+                f"PostgreSQL has been away for {away:.0f} s: {self._process.reach.reason}"
+            )
         return Readiness(not reasons, tuple(reasons))
 
     def state(self) -> dict[str, object]:
         """Tell how this process is, for people."""
-        away = self._reach.away_seconds
+        away = self._process.reach.away_seconds
         worker = self._current.worker if self._current else None
         return {
             "version": retryd.__version__,
             "worker": worker.id if worker else None,
             "database": "reachable" if away is None else "away",
             "database_away_seconds": away,
-            "database_reason": self._reach.reason or None,
+            "database_reason": self._process.reach.reason or None,
             "alert": self._alert,
             "in_flight": worker.in_flight() if worker else [],
         }

@@ -10,9 +10,8 @@ from retryd.compose.worker import open_worker
 
 if TYPE_CHECKING:
     from retryd.client.app import App
-    from retryd.ports import Observer
+    from retryd.compose.process import Process
     from retryd.settings.models import Configuration
-    from retryd.store.reach import Reach
     from retryd.worker.supervisor import Worker
 
 
@@ -28,8 +27,7 @@ async def begin(
     configuration: Configuration,
     dsn: str,
     app: App | None,
-    observer: Observer,
-    reach: Reach,
+    process: Process,
     *,
     until_empty: bool = False,
 ) -> Generation:
@@ -37,9 +35,7 @@ async def begin(
     opened: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
 
     async def work() -> None:
-        async with open_worker(
-            configuration, dsn, app, observer, reach, until_empty=until_empty
-        ) as worker:
+        async with open_worker(configuration, dsn, app, process, until_empty=until_empty) as worker:
             opened.set_result(worker)
             await worker.run()
 

@@ -12,10 +12,9 @@ from retryd.client.app import App
 from retryd.compose.configuration import load_configuration
 from retryd.compose.database import open_database
 from retryd.compose.generation import begin
+from retryd.compose.process import Process
 from retryd.settings.database import find_database
 from retryd.settings.models import Configuration
-from retryd.store.reach import Reach
-from retryd.telemetry.metrics import Metrics
 
 
 @asynccontextmanager
@@ -32,7 +31,7 @@ async def running(
     configuration = configuration_of(config)
     choice = find_database(configuration, os.environ, app_url=app.database_url)
     async with open_database(choice) as dsn:
-        generation = await begin(configuration, dsn, app, Metrics(), Reach())
+        generation = await begin(configuration, dsn, app, Process())
         try:
             yield
         finally:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from retryd.client.app import App
-    from retryd.ports import Observer
+    from retryd.compose.process import Process
     from retryd.settings.models import Configuration
-    from retryd.store.reach import Reach
 
 
 @asynccontextmanager
@@ -29,8 +28,7 @@ async def open_worker(
     configuration: Configuration,
     dsn: str,
     app: App | None,
-    observer: Observer,
-    reach: Reach,
+    process: Process,
     *,
     until_empty: bool = False,
 ) -> AsyncIterator[Worker]:
@@ -40,21 +38,23 @@ async def open_worker(
     """
     from retryd.store.schema import check  # noqa: PLC0415 - alembic takes long to import
 
-    handlers = open_handlers(configuration, app)
+    handlers = open_handlers(configuration, app, process.threads)
     policies = configuration.policies().values()
     worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
     pooled = configuration.database.pgbouncer
     if pooled == "auto":
         pooled = await behind_pooler(dsn, "retryd/start")
     size = configuration.database.pool_size
-    async with open_lines(dsn, worker_id, size=size, pgbouncer=pooled, reach=reach) as lines:
-        async with lines.pool.connection() as connection:
+    async with open_lines(
+        dsn, worker_id, size=size, pgbouncer=pooled, reach=process.reach
+    ) as lines:
+        async with lines.pools[0].connection() as connection:
             await check(connection)
         await lines.shared.publish_policies(published(policies))
         await lines.shared.publish_handlers(handler.definition for handler in handlers)
         listen_dsn = listening_at(configuration, dsn, pooled=pooled)
         plan = plan_of(configuration, listen_dsn, until_empty=until_empty)
-        yield Worker(lines, handlers, policies, observer, plan)
+        yield Worker(lines, handlers, policies, process.metrics, plan)
 
 
 def listening_at(configuration: Configuration, dsn: str, *, pooled: bool) -> str | None:

@@ -1,4 +1,7 @@
-"""Kind `python`: a function, async on the event loop, plain in a thread of its own."""
+"""Kind `python`: a function, async on the event loop, plain in a thread of its own.
+
+With `isolation: "process"` it is `retryd.handlers.isolation` that runs it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ import contextvars
 import importlib
 import inspect
 import logging
-import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retryd.client.app import Registration
 from retryd.domain.errors import ConfigurationError
+from retryd.domain.limits import MAX_DELAY_SECONDS
 from retryd.domain.outcome import Cancel, Reject, Snooze, Success, failure_of
+from retryd.handlers.threads import Threads
+from retryd.handlers.variables import Variables
+from retryd.settings.block import told
 from retryd.settings.handler import HandlerSettings
 
 if TYPE_CHECKING:
@@ -29,26 +34,57 @@ if TYPE_CHECKING:
 logger = logging.getLogger("retryd.worker")
 
 
+LEAST_MEMORY_MB: Final = 64
+MOST_MEMORY_MB: Final = 1024 * 1024
+
+
 class PythonHandlerSettings(HandlerSettings):
-    """A function named in the configuration."""
+    """A function named in the configuration, and the process it may have for itself."""
 
     kind: Literal["python"] = "python"
     target: str = Field(pattern=r"^[\w.]+:[\w.]+$", description="The function: module:function.")
+    isolation: Literal["none", "process"] = Field(
+        default="none", description="process: each attempt is a process of its own."
+    )
+    memory_mb: int | None = Field(
+        default=None,
+        ge=LEAST_MEMORY_MB,
+        le=MOST_MEMORY_MB,
+        description="Address space of that process at most.",
+    )
+    cpu_seconds: int | None = Field(
+        default=None, ge=1, le=int(MAX_DELAY_SECONDS), description="CPU time of it at most."
+    )
+    env: Variables = Field(default={}, description="Variables of its environment.")
+
+    @model_validator(mode="after")
+    def _only_a_process_is_limited(self) -> Self:
+        if self.isolation == "none":
+            for key in ("memory_mb", "cpu_seconds", "env"):
+                if getattr(self, key):
+                    raise told(f'.{key} needs a process: give isolation "process" as well')
+        return self
 
 
-def from_settings(name: str, settings: PythonHandlerSettings) -> PythonHandler:
+def from_settings(name: str, settings: PythonHandlerSettings, threads: Threads) -> PythonHandler:
     """Import the function. Raises ConfigurationError, which names the handler and the cause."""
     try:
-        function = import_target(settings.target)
+        function = import_function(settings.target)
     except ConfigurationError as error:
         message = f"handlers.{name}.target: {error}"
         raise ConfigurationError(message) from error
-    if not callable(function):
-        message = f"handlers.{name}.target: {settings.target!r} is no function"
-        raise ConfigurationError(message)
     return PythonHandler(
-        Registration(name, settings.match, function, settings.policy, settings.dependency)
+        Registration(name, settings.match, function, settings.policy, settings.dependency), threads
     )
+
+
+def import_function(target: str) -> HandlerFunction:
+    """Import `module:function`. Raises ConfigurationError."""
+    function = import_target(target)
+    if not callable(function):
+        message = f"{target!r} is no function"
+        raise ConfigurationError(message)
+    return cast("HandlerFunction", function)
 
 
 def import_target(target: str) -> Any:
@@ -75,7 +111,7 @@ class PythonHandler:
     runner gives it up, and what it says by then counts, since its effect has happened.
     """
 
-    def __init__(self, registration: Registration) -> None:
+    def __init__(self, registration: Registration, threads: Threads | None = None) -> None:
         self.name = registration.name
         self.definition: Mapping[str, object] = {
             "name": registration.name,
@@ -86,7 +122,9 @@ class PythonHandler:
         }
         function = registration.function
         self.stoppable = is_async(function)
-        self._run = on_loop(function) if self.stoppable else in_thread(function)
+        self._run = (
+            on_loop(function) if self.stoppable else in_thread(function, threads or Threads())
+        )
 
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
         """Make one attempt."""
@@ -115,34 +153,26 @@ def on_loop(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Out
     return run
 
 
-def in_thread(function: HandlerFunction) -> Callable[[Retry, float], Awaitable[Outcome]]:
-    """Run a plain function in a daemon thread: one that hangs does not keep the process alive.
+def in_thread(
+    function: HandlerFunction, threads: Threads
+) -> Callable[[Retry, float], Awaitable[Outcome]]:
+    """Run a plain function in a thread.
 
     What it returns to be awaited, as a decorated coroutine function may, is awaited here.
     """
 
     async def run(retry: Retry, timeout_seconds: float) -> Outcome:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[Outcome | Awaitable[object]] = loop.create_future()
         context = contextvars.copy_context()
 
-        def work() -> None:
-            said: Outcome | Awaitable[object]
+        def call() -> Outcome | Awaitable[object]:
             try:
                 value = context.run(function, retry)
-                said = value if inspect.isawaitable(value) else outcome_of(value)
+                return value if inspect.isawaitable(value) else outcome_of(value)
             except BaseException as error:  # noqa: BLE001 - a handler's fault is data, SystemExit too
-                said = said_by(error)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(deliver, said)
-
-        def deliver(said: Outcome | Awaitable[object]) -> None:
-            if not ended.done():
-                ended.set_result(said)
+                return said_by(error)
 
         started = time.monotonic()
-        threading.Thread(target=work, name=f"retry-{retry.id}", daemon=True).start()
-        said = await ended
+        said = await threads.start(call, name=f"retry-{retry.id}", timeout_seconds=timeout_seconds)
         seconds = time.monotonic() - started
         if seconds > timeout_seconds:
             logger.warning(

@@ -44,6 +44,16 @@ class HandlerSettings(Block):
     )
     dependency: Name | None = Field(default=None, description="What it needs to work.")
 
+    def definition(self, name: str) -> dict[str, object]:
+        """Return what the registry keeps of the handler that has this name."""
+        return {
+            "name": name,
+            "match": list(self.match),
+            "policy": self.policy,
+            "dependency": self.dependency,
+            "kind": self.kind,
+        }
+
 
 def by_kind(
     kinds: Mapping[str, type[HandlerSettings]],

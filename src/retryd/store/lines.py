@@ -23,10 +23,11 @@ RESERVED = 2
 class Lines:
     """What a worker asks PostgreSQL through, however busy or broken its other connections are.
 
-    `keeping` opens the queue of the lease keeper, in the thread and the loop that call it.
+    `keeping` opens the queue of the lease keeper, in the thread and the loop that call it; `pools`
+    are the others.
     """
 
-    pool: Pool
+    pools: tuple[Pool, ...]
     reads: Reads
     shared: Queue
     settling: Queue
@@ -62,4 +63,10 @@ async def open_lines(
         opened("worker", max(1, size - RESERVED)) as shared,
         opened("settler", 1) as settling,
     ):
-        yield Lines(shared, Reads(shared), Queue(shared, worker), Queue(settling, worker), keeping)
+        yield Lines(
+            (shared, settling),
+            Reads(shared),
+            Queue(shared, worker),
+            Queue(settling, worker),
+            keeping,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from retryd.domain.errors import ConfigurationError, SchemaOutdated
+from retryd.domain.errors import ConfigurationError, SchemaOutdated, StatementAborted
 from retryd.store.errors import reaching_database
 from retryd.store.files import home
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
+
+TURNS = 5
+PAUSE_SECONDS = 2.0
 
 GRANT = re.compile(r"^grant [^;]*;\n?", re.MULTILINE)
 
@@ -116,9 +120,26 @@ async def migrate(dsn: str, revision: str = "head", *, roles: bool = True) -> No
     """Bring the schema to a revision (`head`, `-1`, a name) in one transaction.
 
     Safe in several processes at once: they wait for one another; within one process alembic's own
-    context allows a single migration at a time. Raises DatabaseUnavailable, and ConfigurationError
-    for a revision that is not there.
+    context allows a single migration at a time. A table that somebody holds is waited for in turns,
+    between which workers go on. Raises DatabaseUnavailable, StatementAborted if the tables are
+    never free, and ConfigurationError for a revision that is not there.
     """
+    for turn in range(TURNS):
+        try:
+            await migrate_once(dsn, revision, roles=roles)
+            return
+        except asyncpg.LockNotAvailableError as error:
+            if turn == TURNS - 1:
+                message = (
+                    "somebody holds retryd's tables, nothing was changed: end long transactions "
+                    "(pg_stat_activity shows them) and run `retryd migrate` again"
+                )
+                raise StatementAborted(message) from error
+        await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))
+
+
+async def migrate_once(dsn: str, revision: str, *, roles: bool) -> None:
+    """Migrate, or give up when a table is held; in either case in one transaction."""
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: connect(dsn), poolclass=NullPool
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, assert_never
 
@@ -9,29 +11,57 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from retryd.domain.decision import Bury
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
+from retryd.telemetry.depths import DepthGauges
+from retryd.telemetry.exposition import expose
+from retryd.telemetry.labels import HandlerLabels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
+    from retryd.ports import Depths
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a process can tell about itself at any time."""
+
+    overrunning_threads: int
+    connections_in_use: int
+    connections_idle: int
+    connections_max: int
 
 
 class Metrics:
-    """Counts what a worker does, on a registry of its own."""
+    """Counts what a worker does, on a registry of its own.
 
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._attempts = Counter(
+    A gauge's mode says what its values of several processes make together. Each mode that is used
+    has a gauge that is set from the start, so that `shared_values` finds all files opened.
+    """
+
+    def __init__(self, version: str = "unknown") -> None:
+        self.registry = CollectorRegistry()
+        self._label = HandlerLabels()
+        self._depths = DepthGauges(self.registry, self._label)
+        self._vitals: Callable[[], Vitals] | None = None
+        self._make_counts()
+        self._make_vitals(version)
+
+    def _make_counts(self) -> None:
+        registry = self.registry
+        attempts = Counter(
             "retryd_attempts", "Ended attempts", ["handler", "outcome"], registry=registry
         )
-        self._duration = Histogram(
+        duration = Histogram(
             "retryd_attempt_duration_seconds",
             "How long attempts ran",
             ["handler"],
             registry=registry,
         )
         # Looking a child up costs more than counting; handlers and outcomes are few.
-        self._attempts_of = cache(self._attempts.labels)
-        self._duration_of = cache(self._duration.labels)
+        self._attempts_of = cache(attempts.labels)
+        self._duration_of = cache(duration.labels)
         self._dead = Counter(
             "retryd_dead_letters",
             "Retries that were buried",
@@ -48,8 +78,35 @@ class Metrics:
             "retryd_claim_duration_seconds", "How long claims took", registry=registry
         )
         self._last_claim = Gauge(
-            "retryd_last_claim_timestamp_seconds", "When the last claim ended", registry=registry
+            "retryd_last_claim_timestamp_seconds",
+            "When the last claim ended",
+            registry=registry,
+            multiprocess_mode="max",
         )
+
+    def _make_vitals(self, version: str) -> None:
+        registry = self.registry
+        self._overrunning = Gauge(
+            "retryd_overrunning_threads",
+            "Plain functions that run on after their timeout",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._connections = Gauge(
+            "retryd_db_pool_connections",
+            "Connections to PostgreSQL: in use, idle, and the most there may be",
+            ["state"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        build = Gauge(
+            "retryd_build_info",
+            "Always 1; the labels tell what runs",
+            ["version", "python"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        build.labels(version, platform.python_version()).set(1)
 
     def claimed(self, retries: int, seconds: float) -> None:
         """Count a claim, whether it brought retries or not."""
@@ -59,7 +116,7 @@ class Metrics:
 
     def settled(self, decided: Decided, result: str) -> None:
         """Count an ended attempt, a dead letter, a stale settlement; not what was given back."""
-        handler = decided.retry.handler
+        handler = self._label(decided.retry.handler)
         if result == "stale":
             self._stale.inc()
         if result != "settled":
@@ -74,6 +131,30 @@ class Metrics:
     def rescued(self, retries: int) -> None:
         """Count leases that were taken over."""
         self._rescued.inc(retries)
+
+    def measured(self, depths: Depths | None) -> None:
+        """Show how much there is in PostgreSQL; NaN while nobody knows."""
+        self.refresh()
+        self._depths.show(depths)
+
+    def watch(self, vitals: Callable[[], Vitals]) -> None:
+        """Ask this from now on, from any thread, when threads and connections are to be shown."""
+        self._vitals = vitals
+
+    def refresh(self) -> None:
+        """Show threads and connections as they are now."""
+        if self._vitals is None:
+            return
+        now = self._vitals()
+        self._overrunning.set(now.overrunning_threads)
+        self._connections.labels("in_use").set(now.connections_in_use)
+        self._connections.labels("idle").set(now.connections_idle)
+        self._connections.labels("max").set(now.connections_max)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the text of a scrape and its content type."""
+        self.refresh()
+        return expose(self.registry, accept)
 
 
 def word_of(outcome: Outcome) -> str:

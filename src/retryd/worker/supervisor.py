@@ -13,6 +13,7 @@ from retryd.domain.errors import DatabaseUnavailable
 from retryd.worker.claimer import Claimer
 from retryd.worker.doorbell import Doorbell
 from retryd.worker.expirer import Expirer
+from retryd.worker.gauge_reader import GaugeReader
 from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
 from retryd.worker.own_thread import OwnThread
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from retryd.domain.policy import Policy
     from retryd.ports import Handler, Observer
     from retryd.store.lines import Lines
+    from retryd.store.pool import Pool
     from retryd.worker.service import Service
 
 FLUSH_SECONDS = 5.0
@@ -114,6 +116,7 @@ class Worker:
             Sweeper(queue, plan.poll_seconds),
             Pruner(queue, plan.retention),
             self._presence,
+            GaugeReader(lines.reads, observer),
         ]
         if plan.listen_dsn is not None:
             application = f"retryd/doorbell/{queue.worker}"[:63]
@@ -131,6 +134,11 @@ class Worker:
     def id(self) -> str:
         """The name under which this worker claims; another one at each start."""
         return self._queue.worker
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The connections that its loop uses."""
+        return self._lines.pools
 
     def alert(self, text: str | None) -> None:
         """Tell people what is wrong with this worker; None: nothing any more."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typing_extensions import override
@@ -10,9 +14,12 @@ from typing_extensions import override
 from retryd.domain.decision import Bury, Complete, Decided, Decision, Release, Reschedule
 from retryd.domain.outcome import Cancel, Failure, Lost, Outcome, Reject, Snooze, Success
 from retryd.domain.retry import Retry
-from retryd.telemetry.metrics import Metrics
+from retryd.ports import Depths
+from retryd.telemetry.labels import ROOM, HandlerLabels
+from retryd.telemetry.metrics import Metrics, Vitals
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 RETRY = Retry(
     1, 2, "e", "a.failed", "a", "mail", None, "", None, "{}", "{}", None, None,
     5, 1, 0, 0, 3, 1, AT, AT,
@@ -94,7 +101,91 @@ def test_claims_and_rescues_are_counted() -> None:
     assert samples(metrics, "retryd_rescued_total") == {"": 2}
 
 
+def test_the_page_about_metrics_tells_all_of_them_with_their_labels() -> None:
+    collectors: Any = Metrics().registry._collector_to_names
+    made = {
+        (name, tuple(collector._labelnames), collector._type)
+        for collector in collectors
+        for name in [collector._name + ("_total" if collector._type == "counter" else "")]
+    }
+    row = re.compile(r"^\| `(\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", re.MULTILINE)
+    told = {
+        (name, tuple(filter(None, labels.split(","))), kind)
+        for name, labels, kind in row.findall(PAGE.read_text())
+    }
+    assert told == made
+
+
 def test_two_workers_of_one_process_do_not_share_a_registry() -> None:
     first, second = Metrics(), Metrics()
     first.rescued(1)
     assert samples(second, "retryd_rescued_total") == {"": 0}
+
+
+def test_the_build_is_told() -> None:
+    [labels] = samples(Metrics("1.2.3"), "retryd_build_info")
+    assert labels.startswith("1.2.3 ")
+
+
+def test_a_scrape_shows_threads_and_connections_as_they_are_then() -> None:
+    metrics, threads = Metrics(), 1
+    metrics.watch(lambda: Vitals(threads, 2, 3, 10))
+    metrics.exposition()
+    assert samples(metrics, "retryd_overrunning_threads") == {"": 1}
+    assert samples(metrics, "retryd_db_pool_connections") == {"in_use": 2, "idle": 3, "max": 10}
+    threads = 0
+    metrics.exposition()
+    assert samples(metrics, "retryd_overrunning_threads") == {"": 0}
+
+
+def by_labels(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """Return the values of a metric by all of its labels."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name == name
+    }
+
+
+def test_what_is_not_in_postgresql_any_more_is_zero() -> None:
+    metrics = Metrics()
+    metrics.measured(Depths({("mail", "pending"): 3}, {"mail": 7.5}, {"pending": 2}))
+    assert by_labels(metrics, "retryd_queue_depth") == {("mail", "pending"): 3}
+    assert by_labels(metrics, "retryd_oldest_due_seconds") == {("mail",): 7.5}
+    assert by_labels(metrics, "retryd_dead_letter_depth") == {("pending",): 2}
+    metrics.measured(Depths({(None, "pending"): 1}, {None: 0.0}, {}))
+    assert by_labels(metrics, "retryd_queue_depth") == {
+        ("mail", "pending"): 0,
+        ("unrouted", "pending"): 1,
+    }
+    assert by_labels(metrics, "retryd_oldest_due_seconds") == {("mail",): 0, ("unrouted",): 0}
+    assert by_labels(metrics, "retryd_dead_letter_depth") == {("pending",): 0}
+
+
+def test_what_nobody_could_read_is_no_number() -> None:
+    metrics = Metrics()
+    metrics.measured(None)
+    assert by_labels(metrics, "retryd_queue_depth") == {}
+    metrics.measured(Depths({("mail", "pending"): 3}, {"mail": 7.5}, {"pending": 2}))
+    metrics.measured(None)
+    for name in ("retryd_queue_depth", "retryd_oldest_due_seconds", "retryd_dead_letter_depth"):
+        [value] = by_labels(metrics, name).values()
+        assert math.isnan(value)
+
+
+def test_labels_are_few_however_many_handlers_there_are() -> None:
+    metrics = Metrics()
+    names = [f"handler-{number}" for number in range(ROOM + 50)]
+    queue: dict[tuple[str | None, str], int] = {(name, "pending"): 1 for name in names}
+    metrics.measured(Depths(queue, {name: float(at) for at, name in enumerate(names)}, {}))
+    shown = by_labels(metrics, "retryd_queue_depth")
+    assert len(shown) == ROOM + 1
+    assert shown["other", "pending"] == 50
+    assert sum(shown.values()) == len(names)
+    assert by_labels(metrics, "retryd_oldest_due_seconds")["other",] == ROOM + 49
+
+
+def test_a_handler_keeps_its_label() -> None:
+    label = HandlerLabels(room=1)
+    assert [label(name) for name in ("a", "b", "a", None)] == ["a", "other", "a", "unrouted"]

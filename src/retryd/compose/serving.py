@@ -1,0 +1,114 @@
+"""How a process is reached from outside: over HTTP, or by the parent that has started it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import retryd
+from retryd.compose.daemon import Daemon
+from retryd.processes.link import ChildLink
+from retryd.processes.parent import Parent
+from retryd.telemetry.shared import shared_values
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from retryd.client.app import App
+    from retryd.ports import Health
+    from retryd.settings.models import Configuration, HttpSettings
+
+
+@asynccontextmanager
+async def serving(
+    settings: HttpSettings, health: Health, exposition: Callable[[str], tuple[bytes, str]]
+) -> AsyncIterator[None]:
+    """Answer over HTTP while the context lasts."""
+    from retryd.web.app import build_app  # noqa: PLC0415 - a child of a parent needs no web server
+    from retryd.web.server import HttpServer  # noqa: PLC0415 - the same
+
+    app = build_app(health, exposition, retryd.__version__)
+    server = HttpServer(settings.host, settings.port, app)
+    server.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def reporting(link: ChildLink, daemon: Daemon) -> AsyncIterator[None]:
+    """Tell the parent how the daemon is while the context lasts; end it when the parent is gone."""
+    task = asyncio.create_task(link.run(daemon, daemon.stop), name="parent-link")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_daemon(
+    configuration: Configuration,
+    load: Callable[[], Configuration],
+    dsn: str,
+    app: App | None,
+    child: int | None,
+    *,
+    until_empty: bool,
+) -> AsyncIterator[Daemon]:
+    """Make the daemon of this process, reachable over HTTP or, if it is a child, by its parent.
+
+    `child` is the file descriptor of the link that the parent has given to it.
+    """
+    if child is None:
+        daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
+        async with serving(configuration.http, daemon, daemon.exposition):
+            yield daemon
+        return
+    link = ChildLink.from_fd(child)
+    with shared_values(link.metrics, link.number):
+        daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
+    async with reporting(link, daemon):
+        yield daemon
+
+
+class Fleet:
+    """Several processes that work alike, and their parent, which speaks for them.
+
+    `argv` runs one of them; all find the database at `dsn`.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], count: int, configuration: Configuration, dsn: str
+    ) -> None:
+        os.environ["RETRYD_DATABASE_URL"] = dsn  # the children's; on no command line for all to see
+        self._http = configuration.http
+        self._parent = Parent(
+            argv, count, shutdown_seconds=configuration.retry.shutdown_timeout_seconds
+        )
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Run them until stopped, or until all are done; returns the exit status."""
+        async with serving(self._http, self._parent, self._parent.exposition):
+            return await self._parent.run(self._stopping)
+
+    def stop(self) -> None:
+        """Let all drain and end."""
+        self._stopping.set()
+
+    def hurry(self) -> None:
+        """End all at once."""
+        self._parent.forward(signal.SIGTERM)
+
+    def reload(self) -> None:
+        """Let each read the configuration again."""
+        self._parent.forward(signal.SIGHUP)
+
+    def dump(self) -> None:
+        """Let each write to the log what it has in flight."""
+        self._parent.forward(signal.SIGUSR1)

@@ -1,0 +1,47 @@
+"""What is kept of a program's output, however much it is, and how it reads as an error message."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from retryd.domain.limits import ERROR_MESSAGE_BYTES
+
+CUT_MARK: Final = "[cut] … "
+HIDDEN: Final = "***"
+
+
+class Kept:
+    """The last `limit` bytes of a stream, or with `head` the first."""
+
+    def __init__(self, limit: int = 2 * ERROR_MESSAGE_BYTES, *, head: bool = False) -> None:
+        self._limit = limit
+        self._head = head
+        self._kept = bytearray()
+        self._cut = False
+
+    def add(self, chunk: bytes) -> None:
+        """Take in what came."""
+        self._kept += chunk
+        if len(self._kept) > self._limit:
+            self._cut = True
+            del self._kept[self._limit if self._head else 0 : None if self._head else -self._limit]
+
+    @property
+    def bytes(self) -> bytes:
+        """What is kept."""
+        return bytes(self._kept)
+
+    def text(self, secrets: Collection[str] = ()) -> str:
+        """Return the end of it as an error message that can be stored, without the secrets."""
+        text = self._kept.decode(errors="replace").replace("\0", "\ufffd")
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        if self._cut:  # its beginning may be the end of a secret
+            text = text[max(map(len, secrets), default=0) :]
+        text = text.strip()
+        encoded = text.encode()
+        if not self._cut and len(encoded) <= ERROR_MESSAGE_BYTES:
+            return text
+        room = ERROR_MESSAGE_BYTES - len(CUT_MARK.encode())
+        return CUT_MARK + encoded[-room:].decode(errors="ignore")

@@ -1,0 +1,28 @@
+"""The values of the label `handler`: never more than a scraper can bear."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROOM: Final = 200
+OTHER: Final = "other"
+UNROUTED: Final = "unrouted"
+
+
+class HandlerLabels:
+    """Lets the first `room` names pass; every later one is `other`."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self._known: set[str] = set()
+
+    def __call__(self, handler: str | None) -> str:
+        """Return the label of a handler; None is that of a retry that no handler matches."""
+        if handler is None:
+            return UNROUTED
+        if handler in self._known:
+            return handler
+        if len(self._known) >= self._room:
+            return OTHER
+        self._known.add(handler)
+        return handler

@@ -1,0 +1,80 @@
+"""The routes: what a process tells about itself; none of them touches PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from retryd.ports import Health, Readiness
+from retryd.web.edge import Edge
+from retryd.web.problem import problem
+
+PATIENCE_SECONDS = 2.0
+
+Exposition: TypeAlias = Callable[[str], tuple[bytes, str]]
+"""Takes the header Accept; returns the text of a scrape and its content type."""
+
+
+def build_app(health: Health, exposition: Exposition, version: str) -> FastAPI:
+    """Make the application; `health` and `exposition` are asked from the server's thread."""
+    app = FastAPI(
+        title="retryd",
+        version=version,
+        docs_url=None,  # it would load its program from somebody else's server
+        redoc_url=None,
+        exception_handlers={HTTPException: refused},
+    )
+    app.add_middleware(Edge)
+
+    @app.get("/livez", response_class=PlainTextResponse)
+    async def livez() -> str:
+        """Tell that the process answers: 200, whatever PostgreSQL does."""
+        return "ok\n"
+
+    @app.get("/readyz", responses={503: {"model": Readiness}})
+    async def readyz(response: Response) -> Readiness:
+        """Tell whether the process takes work: 200 or 503, with the reasons."""
+        readiness = await readiness_of(health)
+        response.status_code = 200 if readiness.ready else 503
+        return readiness
+
+    @app.get("/health")
+    async def overview() -> dict[str, Any]:
+        """Tell all that a person wants to know first: always 200, `status` is ok or degraded."""
+        readiness = await readiness_of(health)
+        return {
+            "status": "ok" if readiness.ready and not readiness.reasons else "degraded",
+            "version": version,
+            "ready": readiness.ready,
+            "reasons": readiness.reasons,
+            **health.state(),
+        }
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics(request: Request) -> Response:
+        """Tell the metrics, as OpenMetrics to whoever accepts it, else as Prometheus text."""
+        text, content_type = exposition(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
+
+    return app
+
+
+async def readiness_of(health: Health) -> Readiness:
+    """Ask, and take no answer in time for an answer."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await health.ready()
+    except TimeoutError:
+        return Readiness(ready=False, reasons=(f"no answer within {PATIENCE_SECONDS:g} s",))
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """Answer an unknown path or a wrong method."""
+    if not isinstance(error, HTTPException):  # what Starlette's type of a handler allows
+        raise error
+    return problem(error.status_code, dict(error.headers or {}))

@@ -1,0 +1,70 @@
+"""HTTP/1.1 for clients that take their time: each gets a little of it, and only so many do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+CONNECTIONS = 100
+EXCHANGE_SECONDS = 20.0
+LAST_SECONDS = 1.0
+
+logger = logging.getLogger("retryd.web.uvicorn")
+
+
+class PatientProtocol(H11Protocol):
+    """One connection: a request has to come and its answer to go within EXCHANGE_SECONDS.
+
+    Beyond CONNECTIONS the one that has been silent longest makes room for a new one, so that
+    clients who only connect keep nobody out and take no more files than that.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.logger = logger  # uvicorn's own may belong to an application in this process
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin_exchange()
+        others = [each for each in self.connections if isinstance(each, PatientProtocol)]
+        connected = [each for each in others if not each.transport.is_closing()]
+        if len(connected) > CONNECTIONS:
+            silent = [each for each in connected if each.is_silent]
+            min(silent, key=lambda each: each.since).transport.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_exchange()
+        super().connection_lost(exc)
+
+    @override
+    def on_response_complete(self) -> None:
+        self._begin_exchange()
+        super().on_response_complete()
+
+    @override
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(LAST_SECONDS, self.transport.abort)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no request is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        return cycle is None or cycle.response_complete
+
+    def _begin_exchange(self) -> None:
+        self._end_exchange()
+        self.since = self.loop.time()
+        self._deadline = self.loop.call_later(EXCHANGE_SECONDS, self.transport.abort)
+
+    def _end_exchange(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -1,0 +1,68 @@
+"""Reads for the gauges how much there is in PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from retryd.domain.errors import DatabaseUnavailable
+from retryd.ports import Depths
+from retryd.worker.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from retryd.ports import Observer
+    from retryd.store.reads import Reads, Row
+
+EVERY_SECONDS = 15.0
+PATIENCE_SECONDS = 5.0
+
+
+class GaugeReader(Service):
+    """Every worker reads for itself: what they show is equal, whichever of them is asked.
+
+    A reading that takes longer than `patience_seconds` is broken off, in PostgreSQL as well.
+    """
+
+    def __init__(
+        self, reads: Reads, observer: Observer, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        super().__init__()
+        self._reads = reads
+        self._observer = observer
+        self._patience_seconds = patience_seconds
+
+    @override
+    async def step(self) -> float:
+        """Read once."""
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                queue = await self._reads.retry_queue_stats()
+                dead = await self._reads.dead_letter_stats()
+        except TimeoutError as error:
+            self._observer.measured(None)
+            message = f"the gauges could not be read within {self._patience_seconds:g} s"
+            raise DatabaseUnavailable(message) from error
+        except DatabaseUnavailable:
+            self._observer.measured(None)
+            raise
+        self._observer.measured(depths_of(queue, dead))
+        return EVERY_SECONDS
+
+
+def depths_of(queue: Iterable[Row], dead: Iterable[Row]) -> Depths:
+    """Add up rows of retry_queue_stats and dead_letter_stats over their operations."""
+    counts: Counter[tuple[str | None, str]] = Counter()
+    oldest: dict[str | None, float] = {}
+    for row in sorted(queue, key=lambda row: row["handler"] or ""):
+        handler = row["handler"]
+        counts[handler, row["state"]] += row["count"]
+        oldest[handler] = max(oldest.get(handler, 0.0), row["oldest_due_seconds"] or 0.0)
+    statuses: Counter[str] = Counter()
+    for row in dead:
+        statuses[row["status"]] += row["count"]
+    return Depths(counts, oldest, statuses)

@@ -1,0 +1,16 @@
+"""What the tests of the web ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.web.serving import Served, serving
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    """A server on a free port."""
+    async with serving() as served:
+        yield served

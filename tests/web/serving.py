@@ -1,0 +1,60 @@
+"""An HTTP server for the tests: real sockets, and a health that says what the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from retryd.ports import Readiness
+from retryd.telemetry.metrics import Metrics
+from retryd.web.app import build_app
+from retryd.web.server import HttpServer
+from tests.waiting import until
+
+
+@dataclass
+class Told:
+    """A health that tells what it was told; `hangs` keeps the question open."""
+
+    readiness: Readiness = field(default_factory=lambda: Readiness(ready=True))
+    facts: dict[str, object] = field(default_factory=dict)
+    hangs: bool = False
+
+    async def ready(self) -> Readiness:
+        if self.hangs:
+            await asyncio.Event().wait()
+        return self.readiness
+
+    def state(self) -> Mapping[str, object]:
+        return self.facts
+
+
+@dataclass
+class Served:
+    """A server that listens, and what it tells."""
+
+    server: HttpServer
+    health: Told
+    metrics: Metrics
+    client: httpx.AsyncClient
+    address: tuple[str, int]
+
+
+@asynccontextmanager
+async def serving(host: str = "127.0.0.1") -> AsyncIterator[Served]:
+    """Serve on a free port while the context lasts."""
+    health, metrics = Told(), Metrics("1.2.3")
+    server = HttpServer(host, 0, build_app(health, metrics.exposition, "1.2.3"))
+    server.start()
+    try:
+        address = await until(lambda: server.address)
+        assert address is not None
+        name = f"[{address[0]}]" if ":" in address[0] else address[0]
+        async with httpx.AsyncClient(base_url=f"http://{name}:{address[1]}") as client:
+            yield Served(server, health, metrics, client, address)
+    finally:
+        await asyncio.to_thread(server.stop)

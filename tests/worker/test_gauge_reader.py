@@ -1,0 +1,85 @@
+"""What the gauges tell is what PostgreSQL holds."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+import retryd
+from retryd.domain.errors import DatabaseUnavailable
+from retryd.store.reads import Reads
+from retryd.telemetry.metrics import Metrics
+from retryd.worker.gauge_reader import EVERY_SECONDS, GaugeReader
+from tests.postgres import Clock
+from tests.waiting import until
+from tests.worker.conftest import Bench, app_with
+
+
+async def fail(retry: retryd.Retry) -> None:
+    raise retryd.Reject("no")
+
+
+@pytest.fixture
+def reader(bench: Bench) -> GaugeReader:
+    """A reader that gives up soon."""
+    return GaugeReader(Reads(bench.pool), bench.metrics, patience_seconds=0.5)
+
+
+async def test_depths_are_those_of_postgresql(
+    bench: Bench, reader: GaugeReader, clock: Clock
+) -> None:
+    async with bench.working(app_with(fail)):
+        await bench.reached("dead", await bench.capture())
+    for _ in range(2):
+        await bench.capture("job.other.failed")
+    await bench.capture("job.run.failed")
+    await bench.capture("stray.failed")
+    await clock.advance(3600)
+    assert await reader.step() == EVERY_SECONDS
+    assert bench.metric("retryd_queue_depth", handler="job", state="pending") == 3
+    assert bench.metric("retryd_queue_depth", handler="unrouted", state="pending") == 1
+    assert 3600 <= bench.metric("retryd_oldest_due_seconds", handler="job") < 3660
+    assert bench.metric("retryd_dead_letter_depth", status="pending") == 1
+
+
+async def test_all_workers_tell_the_same(bench: Bench) -> None:
+    await bench.capture("stray.failed")
+    told = []
+    for _ in range(2):
+        metrics = Metrics()
+        await GaugeReader(Reads(bench.pool), metrics).step()
+        told.append(metrics.registry.get_sample_value(*STRAY))
+    assert told == [1, 1]
+
+
+STRAY = ("retryd_queue_depth", {"handler": "unrouted", "state": "pending"})
+
+
+async def test_a_reading_that_takes_too_long_is_broken_off_and_told_as_unknown(
+    bench: Bench, reader: GaugeReader
+) -> None:
+    await bench.capture("stray.failed")
+    await reader.step()
+    transaction = bench.connection.transaction()
+    await transaction.start()
+    await bench.connection.execute("lock table retryd.retry_queue in access exclusive mode")
+    with pytest.raises(DatabaseUnavailable, match=r"within 0\.5 s"):
+        async with asyncio.timeout(10):
+            await reader.step()
+
+    async def nobody_waits() -> bool:
+        query = (
+            "select not exists (select from pg_stat_activity where state = 'active'"
+            " and query like '%retry_queue_stats%' and pid <> pg_backend_pid())"
+        )
+        return bool(await bench.connection.fetchval(query))
+
+    await until(nobody_waits)
+    await transaction.rollback()
+    value = bench.metrics.registry.get_sample_value(*STRAY)
+    assert value is not None
+    assert math.isnan(value)
+    await reader.step()
+    assert bench.metrics.registry.get_sample_value(*STRAY) == 1

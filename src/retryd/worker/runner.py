@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from retryd.worker.leases import Held, Leases
     from retryd.worker.settler import Settler
 
-ABORT_SECONDS = 5.0
+ABORT_SECONDS = (5.0, 1.0)
 CHOICES = 1_024
 
 logger = logging.getLogger("retryd.worker")
@@ -107,13 +107,14 @@ class Runner:
         """
         running = self._running
         self._aborted = True
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, deaf = await asyncio.wait(tasks, timeout=ABORT_SECONDS)
-            if deaf:
-                logger.warning("attempts_left_running", extra={"attempts": len(deaf)})
+        left, self._tasks = set(self._tasks), []
+        for patience in ABORT_SECONDS:  # the second cancellation ends a program by force
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=patience)
+        if left:
+            logger.warning("attempts_left_running", extra={"attempts": len(left)})
         return running
 
     async def _slot(self) -> None:

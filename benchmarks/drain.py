@@ -9,9 +9,9 @@ items/s of bulk capture, and of the drain from the first call of the handler to 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,10 @@ import uvloop
 from typing_extensions import override
 
 from retryd.client.app import Registration
-from retryd.client.capture import encode_batch
+from retryd.client.event import encode_batch
 from retryd.domain.policy import PRESETS
 from retryd.handlers.python import PythonHandler
-from retryd.store.pool import open_pool
-from retryd.store.queue import Queue
+from retryd.store.lines import Lines, open_lines
 from retryd.telemetry.metrics import Metrics
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Plan, Worker
@@ -38,13 +37,13 @@ WARM_UP = 2_000
 
 
 class CountingMetrics(Metrics):
-    """Metrics that say when all is settled."""
+    """Metrics that end the worker when all is settled."""
 
-    def __init__(self, items: int, done: asyncio.Event) -> None:
+    def __init__(self, items: int) -> None:
         super().__init__()
         self.left = items
-        self.done = done
         self.last = 0.0
+        self.on_last: Callable[[], None] = lambda: None
 
     @override
     def settled(self, decided: Decided, result: str) -> None:
@@ -53,7 +52,7 @@ class CountingMetrics(Metrics):
         self.left -= result == "settled"
         if not self.left:
             self.last = time.time()
-            self.done.set()
+            self.on_last()
 
 
 async def capture(pool: Pool, items: int) -> float:
@@ -75,6 +74,15 @@ async def capture(pool: Pool, items: int) -> float:
     return items / (time.perf_counter() - started)
 
 
+async def drain(lines: Lines, handler: PythonHandler, plan: Plan, items: int) -> float:
+    """Run a worker until so many retries are settled; return when the last one was."""
+    metrics = CountingMetrics(items)
+    worker = Worker(lines, [handler], PRESETS, metrics, plan)
+    metrics.on_last = worker.stop
+    await worker.run()
+    return metrics.last
+
+
 async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
     """Capture and drain once."""
     started = 0.0
@@ -85,8 +93,6 @@ async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
             started = time.time()
 
     handler = PythonHandler(Registration("noop", ("bench.noop",), noop))
-    done = asyncio.Event()
-    metrics = CountingMetrics(items, done)
     plan = Plan(
         claims=True,
         batch_size=batch,
@@ -98,20 +104,19 @@ async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
         listen_dsn=dsn,
         version="benchmark",
     )
-    async with open_pool(dsn, size=10, application="retryd/bench") as pool:
-        queue = Queue(pool, "bench")
-        await queue.publish_handlers([handler.definition])
+    async with open_lines(dsn, "bench", size=10) as lines:
+        pool = lines.pools[0]
+        await lines.shared.publish_handlers([handler.definition])
         # As the floor does: what is planned once per connection is planned before.
         await capture(pool, WARM_UP)
-        warm = asyncio.Event()
-        await Worker(queue, [handler], PRESETS, CountingMetrics(WARM_UP, warm), plan).run(warm)
+        await drain(lines, handler, plan, WARM_UP)
         captured = await capture(pool, items)
         for table in ("retry_queue", "failure_event"):
             await pool.fetch(f"vacuum analyze retryd.{table}")
         await pool.fetch("checkpoint")
         started = 0.0
-        await Worker(queue, [handler], PRESETS, metrics, plan).run(done)
-    return {"capture": captured, "drain": items / (metrics.last - started)}
+        ended = await drain(lines, handler, plan, items)
+    return {"capture": captured, "drain": items / (ended - started)}
 
 
 def main() -> None:

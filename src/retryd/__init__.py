@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from retryd.client.app import App
-from retryd.client.capture import capture, capture_many
+from retryd.client.capture import capture, capture_many, capture_many_sync, capture_sync
 from retryd.domain.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -18,6 +20,10 @@ from retryd.domain.errors import (
 )
 from retryd.domain.outcome import Cancel, Reject, Snooze
 from retryd.domain.retry import ErrorInfo, Retry
+
+if TYPE_CHECKING:
+    from retryd import testing
+    from retryd.compose import running
 
 __all__ = [
     "App",
@@ -37,6 +43,22 @@ __all__ = [
     "__version__",
     "capture",
     "capture_many",
+    "capture_many_sync",
+    "capture_sync",
+    "running",
+    "testing",
 ]
 
 __version__ = version("retryd")
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use what brings the worker with it."""
+    match name:
+        case "running":
+            return import_module("retryd.compose").running
+        case "testing":
+            return import_module("retryd.testing")
+        case _:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)

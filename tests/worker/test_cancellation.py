@@ -44,7 +44,7 @@ async def test_a_drain_ends_although_a_handler_swallows_its_cancellation(bench: 
 async def test_a_drain_ends_although_a_handler_is_deaf_to_cancellation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retryd.worker.runner.ABORT_SECONDS", 0.05)
+    monkeypatch.setattr("retryd.worker.runner.ABORT_SECONDS", (0.05,))
     started, go_on = asyncio.Event(), asyncio.Event()
 
     async def job(_: retryd.Retry) -> None:

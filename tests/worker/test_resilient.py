@@ -143,3 +143,27 @@ async def test_what_the_function_says_in_an_attempt_counts(bench: Bench) -> None
         await bench.reached("done", cancelled)
     assert (await bench.dead_letter(rejected))["error_message"] == "no such invoice"
     assert await bench.outcomes(cancelled) == ["cancelled"]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_handler_that_calls_its_own_resilient_function_captures_nothing_new(
+    bench: Bench, plain: bool
+) -> None:
+    def body(invoice: int, by: str) -> None:
+        raise ConnectionError(f"{invoice} by {by}")
+
+    await ten_attempts(bench)
+    app, remind = apps(bench.database.dsn, body, plain=plain)
+
+    async def on_loop(retry: retryd.Retry) -> None:
+        await remind(**retry.payload)
+
+    def in_thread(retry: retryd.Retry) -> None:
+        remind(**retry.payload)
+
+    app.handler("invoice.dun")(in_thread if plain else on_loop)
+    retry_id = await bench.capture("invoice.dun.failed", payload={"invoice": 7})
+    async with bench.working(app):
+        await bench.reached("dead", retry_id)
+    assert await bench.outcomes(retry_id) == 10 * ["failure"]
+    assert await only_retry(bench) == retry_id

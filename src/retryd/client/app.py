@@ -7,10 +7,11 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
+from retryd.client.resilient import Decorator, Resilient
 from retryd.domain.errors import ConfigurationError, Refused
-from retryd.domain.patterns import check_pattern
+from retryd.domain.patterns import check_event_type, check_pattern, operation_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,18 +71,43 @@ class App:
                 raise ConfigurationError(message) from refused
 
         def register(function: Function) -> Function:
-            self._add(
-                Registration(
-                    name_of(function) if name is None else name,
-                    patterns,
-                    function,
-                    policy,
-                    dependency,
-                )
-            )
+            given = name_of(function) if name is None else name
+            check_function(given, function)
+            self._add(Registration(given, patterns, function, policy, dependency))
             return function
 
         return register
+
+    def resilient(
+        self,
+        operation: str,
+        *,
+        name: str | None = None,
+        policy: str | None = None,
+        dependency: str | None = None,
+        reraise: bool = False,
+    ) -> Decorator:
+        """Make a function, async or plain, the operation itself: its failures become retries.
+
+        Called, it runs at once. On an Exception `<operation>.failed` is captured, `.timeout` for a
+        TimeoutError, with the call's arguments as payload, on a connection of its own; the call
+        then returns None, or raises with `reraise`. If nothing could be captured it raises with a
+        note that says why; arguments that are no JSON values are Refused. Inside an attempt
+        nothing is captured: it raises, and the attempt fails.
+
+        The function is also registered as handler, see `handler`. Raises ConfigurationError.
+        """
+        check_operation(operation)
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            given = name_of(function) if name is None else name
+            check_function(given, function)
+            signature = signature_of(given, function)
+            made = Resilient(operation, function, signature, self.database_url, reraise)
+            self._add(Registration(given, (operation,), made.handler(), policy, dependency))
+            return made.caller()
+
+        return cast("Decorator", register)
 
     def _add(self, registration: Registration) -> None:
         name = registration.name
@@ -97,15 +123,43 @@ class App:
         if not registration.match:
             message = f"handler {name!r} has no pattern; name its operations, such as 'invoice.*'"
             raise ConfigurationError(message)
-        function: object = registration.function
-        if (
-            not callable(function)
-            or inspect.isgeneratorfunction(function)
-            or inspect.isasyncgenfunction(function)
-        ):
-            message = f"handler {name!r} is no function, or a generator, which nothing would run"
-            raise ConfigurationError(message)
         self._handlers[name] = registration
+
+
+def check_function(name: str, function: object) -> None:
+    """Refuse what nothing would run. Raises ConfigurationError."""
+    if (
+        not callable(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
+        message = f"handler {name!r} is no function, or a generator, which nothing would run"
+        raise ConfigurationError(message)
+
+
+def signature_of(name: str, function: Callable[..., Any]) -> inspect.Signature:
+    """Return the function's arguments, which name what is captured. Raises ConfigurationError."""
+    try:
+        return inspect.signature(function)
+    except ValueError as error:
+        message = f"handler {name!r} does not tell its arguments: wrap it in a function of yours"
+        raise ConfigurationError(message) from error
+
+
+def check_operation(operation: object) -> None:
+    """Refuse what cannot be the event type's part before the suffix. Raises ConfigurationError."""
+    try:
+        check_event_type(operation)
+        check_event_type(f"{operation}.timeout")
+    except Refused as refused:
+        message = f"@app.resilient(…): {refused}; name one operation, such as 'invoice.remind'"
+        raise ConfigurationError(message) from refused
+    if operation_of(str(operation)) != operation:
+        message = (
+            f"@app.resilient({operation!r}): that is an event type; name the operation,"
+            f" {operation_of(str(operation))!r}"
+        )
+        raise ConfigurationError(message)
 
 
 def name_of(function: object) -> str:

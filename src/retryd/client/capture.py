@@ -2,212 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
 
-from retryd.domain.errors import UNKNOWN, NotFound, Refused, TransactionAborted
-from retryd.domain.limits import (
-    ATTRIBUTES_BYTES,
-    CAPTURE_EVENTS,
-    ERROR_MESSAGE_BYTES,
-    ERROR_STACK_BYTES,
-    PAYLOAD_BYTES,
-    check_event_type,
-    check_key,
-    check_priority,
-    cut,
-    encode_json,
-)
-from retryd.domain.outcome import failure_of
-
-# All but the priority goes as text: the connection may have codecs of its owner.
-CAPTURE: Final = (
-    "select * from retryd.capture_failure("
-    "$1, $2::text::jsonb, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::timestamptz,"
-    " $12::text::jsonb)"
-)
-CAPTURE_MANY: Final = "select * from retryd.capture_failures($1::text::jsonb)"
-IN_FAILED_TRANSACTION: Final = "25P02"
-KEYS: Final = ("event_id", "source", "correlation_id", "error_type", "ordering_key")
-REST: Final = (
-    *("event_type", "payload", "error", "error_message", "error_stack"),
-    *("priority", "not_before", "attributes"),
-)
-ARGUMENTS: Final = {*KEYS, *REST}
-
-
-class Connection(Protocol):
-    """What capture needs of an asyncpg connection or pool."""
-
-    async def fetch(self, query: str, /, *arguments: Any) -> Sequence[Any]:
-        """Run a query and return its rows."""
+from retryd.client.calls import call_of, call_of_many
+from retryd.client.connections import ask, ask_sync
+from retryd.client.driver_errors import own_errors
+from retryd.client.event import Details
 
 
 async def capture(
-    connection: Connection,
-    event_type: str,
-    payload: Any = None,
-    *,
-    error: BaseException | None = None,
-    event_id: str | None = None,
-    source: str | None = None,
-    correlation_id: str | None = None,
-    error_type: str | None = None,
-    error_message: str | None = None,
-    error_stack: str | None = None,
-    priority: int | None = None,
-    ordering_key: str | None = None,
-    not_before: datetime | None = None,
-    attributes: Mapping[str, Any] | None = None,
+    connection: object, event_type: str, payload: Any = None, **details: Unpack[Details]
 ) -> list[int]:
     """Capture a failure event in the connection's transaction; return the ids of its retries.
 
-    `error` fills error_type, error_message and error_stack where they are not given. `payload` is
-    any JSON value, None means `{}`. Values are checked before anything is sent: a Refused leaves
-    the transaction usable. Raises TransactionAborted if the transaction had failed before.
+    The connection is one of asyncpg or its pool, a psycopg.AsyncConnection, or an AsyncConnection
+    or AsyncSession of SQLAlchemy; nothing on it is committed. `payload` is any JSON value, None
+    means `{}`. The details are those of the SQL function (event_id, source, correlation_id,
+    error_type, error_message, error_stack, priority, ordering_key, not_before, attributes), and
+    `error`, an exception, which fills the error_… that are not given.
+
+    Values are checked before anything is sent: a Refused leaves the transaction usable. Raises
+    TransactionAborted if the transaction had failed before, TypeError for another kind of
+    connection, and what the driver raises.
     """
-    event = checked(
-        {
-            "event_type": event_type,
-            "payload": payload,
-            "event_id": event_id,
-            "source": source,
-            "correlation_id": correlation_id,
-            "error": error,
-            "error_type": error_type,
-            "error_message": error_message,
-            "error_stack": error_stack,
-            "priority": priority,
-            "ordering_key": ordering_key,
-            "not_before": not_before,
-            "attributes": attributes,
-        }
-    )
-    return await _ids(connection, CAPTURE, *event.values())
+    call = call_of({"event_type": event_type, "payload": payload, **details})
+    with own_errors():
+        return await ask(connection, call)
 
 
-async def capture_many(connection: Connection, events: Iterable[Mapping[str, Any]]) -> list[int]:
+def capture_sync(
+    connection: object, event_type: str, payload: Any = None, **details: Unpack[Details]
+) -> list[int]:
+    """Do what `capture` does on a blocking connection.
+
+    That is a Connection or Session of SQLAlchemy, or a DB-API connection or cursor, such as those
+    of psycopg and psycopg2.
+    """
+    call = call_of({"event_type": event_type, "payload": payload, **details})
+    with own_errors():
+        return ask_sync(connection, call)
+
+
+async def capture_many(connection: object, events: Iterable[Mapping[str, Any]]) -> list[int]:
     """Capture up to 10,000 failure events, mappings with the arguments of `capture`, or none.
 
     Returns the ids of their retries in the order of the events. Raises what `capture` raises; a
-    Refused names the index of the bad event.
+    Refused names the index of the bad event, and no event is captured then.
     """
-    return await _ids(connection, CAPTURE_MANY, encode_batch(events))
+    call = call_of_many(events)
+    with own_errors():
+        return await ask(connection, call)
 
 
-def encode_batch(events: Iterable[Mapping[str, Any]]) -> str:
-    """Return the JSON array that `capture_failures` takes. Raises Refused with the index."""
-    batch = list(islice(events, CAPTURE_EVENTS + 1))
-    if len(batch) > CAPTURE_EVENTS:
-        message = f"more than {CAPTURE_EVENTS} events in one call: split them"
-        raise Refused(message)
-    texts = []
-    for index, event in enumerate(batch):
-        try:
-            texts.append(encoded(checked(event)))
-        except Refused as refused:
-            message = f"event {index}: {refused}"
-            raise Refused(message, refused.sqlstate) from refused
-    return f"[{','.join(texts)}]"
-
-
-def encoded(event: Mapping[str, Any]) -> str:
-    """Return a checked event as a JSON object; payload and attributes are JSON text already."""
-    members = []
-    for key, value in event.items():
-        if value is None:
-            continue
-        ready = key in {"payload", "attributes"}
-        text = value if ready else encode_json(key, value, PAYLOAD_BYTES, 1)
-        members.append(f'"{key}":{text}')
-    return f"{{{','.join(members)}}}"
-
-
-def checked(event: object) -> dict[str, Any]:
-    """Return the arguments of `capture_failure` in their order, checked. Raises Refused."""
-    if not isinstance(event, Mapping):
-        message = f"an event is a mapping, not of type {type(event).__name__}"
-        raise Refused(message)
-    unknown = [key for key in event if key not in ARGUMENTS]
-    if unknown:
-        message = f"unknown key {unknown[0]!r}; an event has {', '.join(sorted(ARGUMENTS))}"
-        raise Refused(message)
-    check_event_type(event.get("event_type"))
-    texts = error_texts(event)
-    for key in KEYS:
-        value = texts[key] if key == "error_type" else event.get(key)
-        if value is not None:
-            check_key(key, value)
-    if event.get("priority") is not None:
-        check_priority(event["priority"])
-    payload, attributes = event.get("payload"), event.get("attributes")
-    if attributes is not None and not isinstance(attributes, Mapping):
-        message = "attributes must be a mapping"
-        raise Refused(message)
-    return {
-        "event_type": event["event_type"],
-        "payload": encode_json("payload", {} if payload is None else payload, PAYLOAD_BYTES),
-        "event_id": event.get("event_id"),
-        "source": event.get("source"),
-        "correlation_id": event.get("correlation_id"),
-        **texts,
-        "priority": event.get("priority"),
-        "ordering_key": event.get("ordering_key"),
-        "not_before": instant(event.get("not_before")),
-        "attributes": encode_json("attributes", dict(attributes or {}), ATTRIBUTES_BYTES),
-    }
-
-
-def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return type, message and stack of the error: what is given, else what the exception says."""
-    for key in ("error_message", "error_stack"):
-        if not isinstance(event.get(key), str | None):
-            raise Refused(f"{key} is of type {type(event[key]).__name__}: give text")
-    error = event.get("error")
-    if not isinstance(error, BaseException | None):
-        raise Refused(f"error is of type {type(error).__name__}: give an exception")
-    kind, message, stack = (event.get(f"error_{part}") for part in ("type", "message", "stack"))
-    if error is not None:
-        found = failure_of(error)
-        kind = found.error_type if kind is None else kind
-        message = found.message if message is None else message
-        stack = found.stack if stack is None else stack
-    return {
-        "error_type": kind,
-        "error_message": None if message is None else cut(message, ERROR_MESSAGE_BYTES),
-        "error_stack": None if stack is None else cut(stack, ERROR_STACK_BYTES),
-    }
-
-
-def instant(value: object) -> str | None:
-    """Return a time with its zone as text in UTC. Raises Refused for any other value."""
-    if value is None:
-        return None
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        message = "not_before must be a datetime with a time zone, such as datetime.now(UTC)"
-        raise Refused(message)
-    try:
-        return value.astimezone(UTC).isoformat()
-    except OverflowError as error:
-        message = "not_before is out of range: give a time in the years 1 to 9999 of UTC"
-        raise Refused(message) from error
-
-
-async def _ids(connection: Connection, query: str, *arguments: Any) -> list[int]:
-    try:
-        return [row[0] for row in await connection.fetch(query, *arguments)]
-    except Exception as error:  # the driver is the caller's; its errors are known by SQLSTATE alone
-        state = getattr(error, "sqlstate", None) or ""
-        if state == IN_FAILED_TRANSACTION:
-            message = (
-                "the transaction had failed before the capture: capture after rolling back, "
-                "to a savepoint or on another connection"
-            )
-            raise TransactionAborted(message) from error
-        if state == UNKNOWN:
-            raise NotFound(str(error)) from error
-        if state.startswith("RT"):
-            raise Refused(str(error), state) from error
-        raise
+def capture_many_sync(connection: object, events: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Do what `capture_many` does on a blocking connection."""
+    call = call_of_many(events)
+    with own_errors():
+        return ask_sync(connection, call)

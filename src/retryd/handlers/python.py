@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 from pydantic import Field, model_validator
 
 from retryd.client.app import Registration
+from retryd.client.attempt import attempt
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.limits import MAX_DELAY_SECONDS
 from retryd.domain.outcome import Cancel, Reject, Snooze, Success, failure_of
@@ -128,7 +129,8 @@ class PythonHandler:
 
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
         """Make one attempt."""
-        return await self._run(retry, timeout_seconds)
+        with attempt():
+            return await self._run(retry, timeout_seconds)
 
 
 def is_async(function: HandlerFunction) -> bool:

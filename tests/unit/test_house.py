@@ -12,7 +12,11 @@ import retryd
 from retryd.domain.life import mermaid
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"asyncpg", "alembic", "sqlalchemy", "pydantic", "prometheus_client", "typer", "rich"}
+HEAVY = {
+    *("asyncpg", "psycopg", "sqlalchemy", "alembic"),
+    *("pydantic", "prometheus_client", "typer", "rich"),
+    *("fastapi", "starlette", "uvicorn"),
+}
 
 
 def test_importing_retryd_brings_no_driver_no_framework_and_no_metrics() -> None:

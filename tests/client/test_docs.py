@@ -41,6 +41,8 @@ async def test_the_examples_do_what_the_page_says(
     assert len(tests) >= 3
     for test in tests:
         await (test() if inspect.iscoroutinefunction(test) else asyncio.to_thread(test))
+    async with names["lifespan"](None):
+        pass
     names["engine"].dispose()
     await names["connection"].close()
     rows = await connection.fetch("select event_type from retryd.failure_event order by id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from retryd.compose.configuration import load_app, load_configuration, open_handlers
 from retryd.compose.database import Store, embedded_database, open_database, open_store
-from retryd.compose.running import running
+from retryd.compose.in_process import running
 from retryd.compose.serving import Fleet, open_daemon
 from retryd.compose.worker import listening_at
 

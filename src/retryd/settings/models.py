@@ -30,10 +30,10 @@ class DatabaseSettings(Block):
         default=None, description="The server itself, for LISTEN, where url leads to pgbouncer."
     )
     pool_size: int = Field(
-        default=10, ge=1, le=MAX_AT_ONCE, description="Connections of one process at most."
+        default=10, ge=1, le=MAX_AT_ONCE, description="Connections at most; three are the least."
     )
     pgbouncer: Switch = Field(
-        default="auto", description="True where url leads to pgbouncer in transaction mode."
+        default="auto", description="True where url leads to pgbouncer; auto finds out."
     )
     embedded: bool = Field(
         default=False, description="Run a PostgreSQL of retryd's own where no other is named."

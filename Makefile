@@ -18,7 +18,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench lock wheel clean
+.PHONY: help setup demo test model chaos lint format bench lock wheel clean
 
 help: ## tell what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ test: setup ## run all tests, with branch coverage of at least 90 %
 	$(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+model: setup ## check the protocol with Spin, and that it finds out each wrong one
+	$(BIN)/python tests/model/check.py
+
+chaos: setup ## play eight faults on real processes; CHAOS_SEED=… repeats a run
+	$(BIN)/python -m tests.chaos
 
 lint: setup ## check format, style, types, layers, SQL and spelling
 	$(BIN)/ruff format --check

@@ -17,6 +17,7 @@ as $$
 declare
     served text[];
 begin
+    perform retryd.commit_durably();
     perform retryd.check_lease(worker, batch_size, lease);
     perform retryd.note_lease(lease);
     select array_agg(h.name order by random())

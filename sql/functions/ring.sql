@@ -4,9 +4,11 @@ language sql volatile
 set search_path = retryd, pg_temp
 as $$
     select pg_notify('retryd', '')
-    where exists (
-        select from retryd.sleeper s
-        where s.wakes_at > ring.due and s.wakes_at > (select retryd.now()))
+    where case when exists (
+            select from retryd.sleeper s
+            where s.wakes_at > ring.due and s.wakes_at > (select retryd.now()))
+        -- NOTIFY into a full queue, which any session of the server can cause, fails the commit of our caller.
+        then pg_notification_queue_usage() < 0.5 end
 $$;
 
 revoke all on function retryd.ring(timestamptz) from public;

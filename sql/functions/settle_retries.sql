@@ -20,6 +20,7 @@ declare
     ended_keys text[];
     due timestamptz;
 begin
+    perform retryd.commit_durably();
     perform retryd.check_decisions(ids, tokens, decisions, reasons, outcomes);
 
     with item as materialized (

@@ -40,7 +40,7 @@ def test_a_fault_says_what_happens_and_what_is_promised(number: str) -> None:
 
 
 @pytest.mark.parametrize("number", FAULTS)
-def test_the_names_in_a_fault_exist(number: str) -> None:
+def test_the_tests_of_a_fault_exist(number: str) -> None:
     named = FAULTS[number].get("tests", [])
     assert len(set(named)) == len(named)
     for test in named:

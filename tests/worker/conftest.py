@@ -61,7 +61,7 @@ class Bench:
     @asynccontextmanager
     async def serving(self, handlers: Sequence[Handler], **changes: Any) -> AsyncIterator[Queue]:
         """Run a worker for these handlers; drains at the end."""
-        async with open_lines(self.database.dsn, f"worker-{id(handlers)}", size=6) as lines:
+        async with open_lines(self.database.dsn, f"worker-{id(handlers)}", size=10) as lines:
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
             worker = Worker(lines, handlers, self.policies, self.metrics, self.plan(**changes))
             async with asyncio.TaskGroup() as tasks:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import TypeAlias
 
+    from asyncpg.pool import PoolConnectionProxy
+
     from retryd.store.reach import Reach
 
     Plain: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -29,6 +31,8 @@ IDLE_SECONDS = 300.0
 SETTINGS = {"jit": "off", "timezone": "UTC"}
 STATEMENTS = 100
 LOCK_TIMEOUT = "2s"
+# A former primary, and one that does not answer.
+LEFT_FOR_GOOD = (asyncpg.ReadOnlySQLTransactionError, TimeoutError)
 
 
 class SharedConnection(Plain):
@@ -78,8 +82,8 @@ class Pool:
         except DatabaseUnavailable as error:
             if self._reach is not None:
                 self._reach.failed(str(error))
-            if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
-                await self._pool.expire_connections()  # a former primary: look for the new one
+            if isinstance(error.__cause__, LEFT_FOR_GOOD):
+                await self._pool.expire_connections()  # the others lead to the same place
             raise
         else:
             if self._reach is not None:
@@ -87,7 +91,7 @@ class Pool:
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-        connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+        connection = await self._acquire()
         try:
             yield cast("asyncpg.Connection[asyncpg.Record]", connection)
         except BaseException:
@@ -96,6 +100,18 @@ class Pool:
                 await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
             raise
         await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
+
+    async def _acquire(self) -> PoolConnectionProxy[asyncpg.Record]:
+        try:
+            return await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            if self.open < self.largest or self.idle:
+                raise
+            message = (
+                f"all {self.largest} connections were in use for {CONNECT_TIMEOUT_SECONDS:g} s: "
+                "PostgreSQL is slow, or database.pool_size is too small"
+            )
+            raise StatementAborted(message) from error
 
     async def fetch(
         self, query: str, *arguments: object, within: float | None = None

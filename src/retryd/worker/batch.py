@@ -21,11 +21,11 @@ class Batch:
         self.size = largest
 
     @contextmanager
-    def trying(self) -> Iterator[None]:
-        """Run one statement of this size in the context."""
+    def trying(self, asked: int) -> Iterator[None]:
+        """Run one statement in the context, one that asks for so many: the size, or less."""
         try:
             yield
         except Exception:
-            self.size = max(1, self.size // 2)
+            self.size = max(1, asked // 2)
             raise
         self.size = min(self.largest, self.size * 2)

@@ -104,7 +104,7 @@ class Claimer(Service):
     async def _claim(self, asked: int) -> list[Retry]:
         asked_at = time.monotonic()
         self._in_doubt = True
-        with self._batch.trying():
+        with self._batch.trying(asked):
             retries = await self._queue.acquire_retry_batch(
                 asked, self._leases.seconds, self._handlers
             )

@@ -28,6 +28,6 @@ class Expirer(Service):
     async def step(self) -> float:
         """Bury one batch."""
         size = self._batch.size
-        with self._batch.trying():
+        with self._batch.trying(size):
             moved = await self._queue.expire_retries(size)
         return 0 if moved == size else self._every_seconds

@@ -58,7 +58,7 @@ class Rescuer(Service):
         if clamped := await self._queue.clamp_leases(BATCH):
             logger.warning("leases_clamped", extra={"retries": clamped})
         size = self._batch.size
-        with self._batch.trying():
+        with self._batch.trying(size):
             retries = await self._queue.take_expired_leases(size, self._lease_seconds)
         for retry in retries:
             policy = choose(self._policies, retry.operation, retry.policy)

@@ -75,7 +75,7 @@ class Settler(Service):
     async def _settle(self, batch: Sequence[Decided]) -> None:
         """Write a batch; one that fails comes back in smaller ones."""
         try:
-            with self._batch.trying():
+            with self._batch.trying(len(batch)):
                 answers = await self._queue.settle_retries(batch)
                 results = await self._doubt.cleared(batch, answers)
         except DatabaseUnavailable:

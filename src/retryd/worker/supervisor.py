@@ -225,6 +225,8 @@ class Worker:
         if not (await asyncio.wait((ending,), timeout=self._plan.shutdown_seconds))[0]:
             ending.cancel()
             cancelled = await self._runner.abort()
+            # What a cancelled claim took is seen once PostgreSQL has answered the cancellation.
+            await asyncio.wait((ending,), timeout=FLUSH_SECONDS)
         with suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._claimer.give_back(self._settler)

@@ -29,6 +29,6 @@ class Sweeper(Service):
         """Look once."""
         await self._queue.route_unrouted()
         size = self._batch.size
-        with self._batch.trying():
+        with self._batch.trying(size):
             moved = await self._queue.unpark_stranded(size)
         return 0 if moved == size else self._every_seconds

@@ -13,7 +13,7 @@ from retryd.worker.batch import Batch
 
 
 def attempt(batch: Batch, *, works: bool) -> None:
-    with suppress(DatabaseUnavailable), batch.trying():
+    with suppress(DatabaseUnavailable), batch.trying(batch.size):
         if not works:
             raise DatabaseUnavailable
 
@@ -28,8 +28,15 @@ def test_a_failure_halves_and_a_success_doubles_up_to_all() -> None:
 
 
 def test_the_failure_itself_goes_on() -> None:
-    with pytest.raises(DatabaseUnavailable), Batch(10).trying():
+    with pytest.raises(DatabaseUnavailable), Batch(10).trying(10):
         raise DatabaseUnavailable
+
+
+def test_a_failure_halves_what_was_asked_where_that_was_less() -> None:
+    batch = Batch(1_000)
+    with suppress(DatabaseUnavailable), batch.trying(12):
+        raise DatabaseUnavailable
+    assert batch.size == 6
 
 
 @given(st.integers(1, 10_000), st.lists(st.booleans(), max_size=50))

@@ -1,0 +1,51 @@
+"""Workers behind pgbouncer in transaction mode, told about it or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.bouncer import SERVER_SESSIONS, pgbouncer
+from tests.faults.scene import Scene
+from tests.faults.server import LISTENING
+from tests.waiting import until
+
+
+@pytest.mark.parametrize("told", ["auto", "true"])
+async def test_two_workers_drain_the_queue_through_fewer_sessions_than_they_have(
+    scene: Scene, told: str
+) -> None:
+    await scene.capture(100, do="nap", seconds=0.02)
+    await scene.capture(10, do="fail", failures=1)
+    most = 0
+
+    async def drained() -> bool:
+        nonlocal most
+        most = max(most, len(await scene.server.backends("retryd/%")))
+        return not await scene.count("live")
+
+    async with pgbouncer(scene.database.dsn) as dsn:
+        settings = {"RETRYD_DATABASE__PGBOUNCER": told, "RETRYD_RETRY__LEASE_SECONDS": "60"}
+        members = [await scene.fleet.started(dsn=dsn, **settings) for _ in range(2)]
+        await until(drained, within=30)
+        assert not await scene.server.backends("retryd/%", LISTENING)
+        for member in members:
+            assert not member.said("step_failed")
+            assert not member.said("database_away")
+        ledger = await scene.close()
+    assert 1 <= most <= SERVER_SESSIONS
+    assert (ledger.completed, ledger.lost, ledger.duplicates) == (110, 0, 0)
+
+
+async def test_a_worker_behind_pgbouncer_is_rung_by_the_server_itself_when_told_where_it_is(
+    scene: Scene,
+) -> None:
+    async with pgbouncer(scene.database.dsn) as dsn:
+        await scene.fleet.started(
+            dsn=dsn,
+            RETRYD_DATABASE__LISTEN_URL=scene.worker_dsn,
+            RETRYD_RETRY__POLL_INTERVAL_SECONDS="60",
+        )
+        await until(scene.asleep)
+        await scene.capture(5)
+        await scene.drained(within=10)
+        assert (await scene.close()).completed == 5

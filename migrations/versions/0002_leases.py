@@ -25,6 +25,9 @@ from retryd.retry_queue q
 where q.state = 'processing'
 having max(q.lease_expires_at) > clock_timestamp();
 
+drop function if exists retryd.settle_retries(
+    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[]);
+
 alter table retryd.worker
     add column alert text,
     add column alert_at timestamptz,
@@ -40,13 +43,16 @@ drop function if exists retryd.settled_under(bigint[], bigint[]);
 drop function if exists retryd.note_lease(interval);
 drop function if exists retryd.clamp_leases(int);
 drop function if exists retryd.worker_alert(text, text);
+drop function if exists retryd.commit_durably();
+drop function if exists retryd.settle_retries(
+    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[], boolean);
 alter table retryd.worker drop column alert, drop column alert_at;
 drop table retryd.lease_length;
 """
 
 
 def upgrade(script: Script) -> None:
-    """Add the table of lease lengths and the alert of a worker."""
+    """Add the table of lease lengths and the alert of a worker; a function has one argument more."""
     script.run(TABLES)
 
 

@@ -1,11 +1,12 @@
 -- Write many decisions at once: the only writer of a held retry. decisions: complete, cancel, reschedule, bury, release,
 -- snooze; delays in seconds (clamped to 0 … 366 days); seconds: how long the attempt ran. Returns a row per item, in order:
--- settled; stale (id and token are not the current claim: nothing changed); spent (it cannot go back: nothing changed).
+-- settled; stale (id and token are not the current claim: nothing changed); spent (it cannot go back: nothing changed);
+-- with waiting false also busy (another session has the row locked: nothing changed, ask again).
 -- Locks: retry_queue by id ascending, then dead_letter.
 create or replace function retryd.settle_retries(
     ids bigint[], tokens bigint[], decisions text[], delays float8[] default null, reasons text[] default null,
     outcomes text[] default null, error_types text[] default null, error_messages text[] default null,
-    error_stacks text[] default null, seconds float8[] default null)
+    error_stacks text[] default null, seconds float8[] default null, waiting boolean default true)
 returns table (id bigint, outcome text)
 language plpgsql volatile security definer
 set search_path = retryd, pg_temp
@@ -31,9 +32,15 @@ begin
     ), locked as materialized (
         select q.*
         from retryd.retry_queue q
-        where q.id = any(settle_retries.ids)
+        where settle_retries.waiting and q.id = any(settle_retries.ids)
         order by q.id
         for update
+    ), free as materialized (
+        select q.*
+        from retryd.retry_queue q
+        where not settle_retries.waiting and q.id = any(settle_retries.ids)
+        order by q.id
+        for update skip locked
     ), mine as materialized (
         select distinct on (l.id) l.*, i.n, i.decision, i.reason, i.seconds, (select retryd.now()) as at,
             (select retryd.now()) + least(greatest(coalesce(i.delay, 0), 0), 31622400) * interval '1 s' as due,
@@ -51,7 +58,7 @@ begin
                 when i.decision = 'snooze' then l.snoozes >= 1000
                 else false
             end as spent
-        from locked l
+        from (select * from locked union all select * from free) l
         join item i on i.id = l.id and i.token = l.claim_token
         order by l.id, i.n
     ), gone as (
@@ -106,7 +113,13 @@ begin
             error_message = excluded.error_message, error_stack = excluded.error_stack, dead_at = excluded.dead_at
     )
     select array_agg(i.id order by i.n),
-        array_agg(case when m.id is null then 'stale' when m.spent then 'spent' else 'settled' end order by i.n),
+        array_agg(case
+            when m.spent then 'spent'
+            when m.id is not null then 'settled'
+            when not settle_retries.waiting and i.id not in (select own.id from mine own) and exists (
+                select from retryd.retry_queue q where q.id = i.id and q.claim_token = i.token) then 'busy'
+            else 'stale'
+        end order by i.n),
         array_agg(m.handler) filter (where m.ordering_key is not null and m.decision in ('complete', 'cancel', 'bury')),
         array_agg(m.ordering_key) filter (where m.ordering_key is not null and m.decision in ('complete', 'cancel', 'bury')),
         (select min(b.next_attempt_at) from back b)
@@ -125,6 +138,6 @@ end
 $$;
 
 revoke all on function retryd.settle_retries(
-    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[]) from public;
+    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[], boolean) from public;
 grant execute on function retryd.settle_retries(
-    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[]) to retryd_worker;
+    bigint[], bigint[], text[], float8[], text[], text[], text[], text[], text[], float8[], boolean) to retryd_worker;

@@ -17,7 +17,6 @@ import pytest
 import retryd
 from tests.faults.fleet import Effect, Member
 from tests.faults.scene import Scene
-from tests.postgres import Connection
 from tests.waiting import until
 
 ONE_SLOT = {"RETRYD_RETRY__WORKER_COUNT": "1"}
@@ -116,10 +115,10 @@ async def claims(scene: Scene, times: int) -> bool:
 async def test_an_effect_whose_settlement_died_with_its_worker_is_made_again_and_never_lost(
     scene: Scene,
 ) -> None:
-    retry_id = await scene.capture(do="hang")
+    await scene.capture(do="hang")
     first = await scene.fleet.started()
     await begun(scene)
-    async with locked(scene, retry_id):
+    async with unsettled(scene):
         scene.fleet.go_on()
         waits = "wait_event_type = 'Lock' and query like '%settle_retries%'"
         await until(lambda: scene.server.backends("retryd/%", waits))
@@ -134,14 +133,12 @@ async def test_an_effect_whose_settlement_died_with_its_worker_is_made_again_and
 
 
 @asynccontextmanager
-async def locked(scene: Scene, retry_id: int) -> AsyncIterator[Connection]:
-    """Hold the row of a retry, so that nobody can settle it."""
+async def unsettled(scene: Scene) -> AsyncIterator[None]:
+    """Let nobody settle: every settlement waits for the log of attempts."""
     connection = await scene.connect()
     async with connection.transaction():
-        await connection.execute(
-            "select from retryd.retry_queue where id = $1 for update", retry_id
-        )
-        yield connection
+        await connection.execute("lock table retryd.retry_attempt in share mode")
+        yield
 
 
 async def test_workers_that_are_killed_again_and_again_lose_nothing(scene: Scene) -> None:

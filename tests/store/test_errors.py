@@ -65,16 +65,23 @@ async def test_what_is_missing_asks_for_a_migration(connection: Connection, stat
     ("query", "argument"),
     [("select $1::text", 7), ("select $1::text", "\ud800"), ("select $1::int", "x")],
 )
-async def test_an_argument_that_cannot_be_sent_is_no_outage(
+async def test_an_argument_that_cannot_be_sent_is_refused_and_no_outage(
     connection: Connection, query: str, argument: object
 ) -> None:
-    with pytest.raises(asyncpg.DataError, match="invalid input"), reaching_database():
+    with pytest.raises(Refused, match="invalid input"), reaching_database():
         await connection.fetchval(query, argument)
 
 
 async def test_a_fault_of_a_statement_stays_what_it_is(connection: Connection) -> None:
-    with pytest.raises(asyncpg.DivisionByZeroError), reaching_database():
-        await connection.execute("select 1/0")
+    with pytest.raises(asyncpg.PostgresSyntaxError), reaching_database():
+        await connection.execute("selekt")
+
+
+async def test_a_value_that_breaks_a_rule_is_refused_and_not_shown(connection: Connection) -> None:
+    await connection.execute("create temporary table t (secret text unique)")
+    with pytest.raises(Refused) as caught, reaching_database():
+        await connection.execute("insert into t values ('sesame'), ('sesame')")
+    assert (caught.value.sqlstate, "sesame" in str(caught.value)) == ("23505", False)
 
 
 async def test_a_closed_connection_is_an_outage(connection: Connection) -> None:

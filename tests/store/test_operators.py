@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
+from retryd.domain.errors import DatabaseRefused
 from retryd.store.operators import Operators
 from retryd.store.pool import open_pool
 from tests.postgres import Connection, Database
@@ -92,5 +92,5 @@ async def test_a_reader_is_no_operator(database: Database, dead: int) -> None:
     separator = "&" if "?" in database.dsn else "?"
     dsn = f"{database.dsn}{separator}role=retryd_reader"
     async with open_pool(dsn, size=1, application="retryd/test") as pool:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        with pytest.raises(DatabaseRefused, match="rights"):
             await Operators(pool).resolve_dead_letter(dead)

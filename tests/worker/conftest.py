@@ -33,6 +33,7 @@ class Bench:
     database: Database
     connection: Connection
     pool: Pool
+    dsn: str
     policies: list[Policy] = field(default_factory=lambda: [QUICK])
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -61,7 +62,7 @@ class Bench:
     @asynccontextmanager
     async def serving(self, handlers: Sequence[Handler], **changes: Any) -> AsyncIterator[Queue]:
         """Run a worker for these handlers; drains at the end."""
-        async with open_lines(self.database.dsn, f"worker-{id(handlers)}", size=10) as lines:
+        async with open_lines(self.dsn, f"worker-{id(handlers)}", size=10) as lines:
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
             worker = Worker(lines, handlers, self.policies, self.metrics, self.plan(**changes))
             async with asyncio.TaskGroup() as tasks:
@@ -124,7 +125,7 @@ async def bench(database: Database, connection: Connection) -> AsyncIterator[Ben
         await connection.execute(
             "update retryd.retry_policy set first_delay_low = 0, first_delay_high = 0"
         )
-        yield Bench(database, connection, pool)
+        yield Bench(database, connection, pool, database.dsn)
 
 
 def app_with(

@@ -37,7 +37,7 @@ async def test_the_role_of_workers_is_enough_for_a_worker(bench: Bench, worker_d
     async with open_pool(worker_dsn, size=4, application="retryd/test") as pool:
         async with pool.connection() as connection:
             await schema.check(connection)
-        bench.pool = pool
+        bench.dsn = worker_dsn
         async with bench.working(app_with(job), listen_dsn=worker_dsn):
             await bench.reached("done", retry_id)
         assert not await Reads(pool).any_live(["job"])

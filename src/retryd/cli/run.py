@@ -7,13 +7,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from retryd.cli.database import Database
+from retryd.cli.failure import PROBLEM
 from retryd.cli.options import Config, DatabaseUrl, Embedded
 from retryd.telemetry.log import set_up_logging
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from retryd.settings import Configuration
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
+# More than a drain takes beyond its time: to settle, to say good-bye, to end children by force.
+MARGIN_SECONDS = 30.0
+LAST_SECONDS = 5.0
 
 logger = logging.getLogger("retryd.cli")
 
@@ -59,6 +65,8 @@ def run(
     if not configuration.handlers and not (served and served.handlers):
         logger.warning("no_handlers", extra={"remedy": "give --app or configure handlers"})
 
+    patience_seconds = configuration.retry.shutdown_timeout_seconds + MARGIN_SECONDS
+
     def load() -> Configuration:
         again = compose.load_configuration(config, os.environ, {})
         set_up_logging(again.log.format, again.log.level)
@@ -69,17 +77,20 @@ def run(
             if processes > 1:
                 argv = argv_of_child(app, config, until_empty=until_empty)
                 fleet = compose.Fleet(argv, processes, configuration, dsn)
-                heed_signals(fleet)
+                heed_signals(fleet, patience_seconds)
                 return await fleet.run()
             async with compose.open_daemon(
                 configuration, load, dsn, served, child, until_empty=until_empty
             ) as daemon:
-                heed_signals(daemon)
+                heed_signals(daemon, patience_seconds)
                 await daemon.run()
             return 0
 
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
-        return runner.run(work())
+        status = runner.run(work())
+        # The runner waits for threads of the application, which may never end.
+        leave_within(LAST_SECONDS, status)
+        return status
 
 
 def argv_of_child(app: str | None, config: Path | None, *, until_empty: bool) -> list[str]:
@@ -110,24 +121,40 @@ class Steered(Protocol):
         """Write what is in flight to the log."""
 
 
-def heed_signals(steered: Steered) -> None:
-    """Let signals steer; the second that asks for the end makes it quick."""
+def heed_signals(steered: Steered, patience_seconds: float) -> None:
+    """Let signals steer; the second that asks for the end makes it quick.
+
+    Plain handlers of the process: those of an event loop are deaf while a handler blocks it. A
+    process that has not ended after `patience_seconds` is ended.
+    """
     loop = asyncio.get_running_loop()
     asked = False
 
-    def end(number: signal.Signals) -> None:
+    def end(number: int, _: object) -> None:
         nonlocal asked
-        logger.info("stopping", extra={"signal": number.name, "at_once": asked})
         if asked:
             steered.hurry()
-        else:
-            steered.stop()
+            return
         asked = True
+        leave_within(patience_seconds, PROBLEM)
+        tell(lambda: logger.info("stopping", extra={"signal": signal.Signals(number).name}))
+        tell(steered.stop)
+
+    def tell(call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            loop.call_soon_threadsafe(call)
 
     for number in ENDS:
-        loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, steered.reload)
-    loop.add_signal_handler(signal.SIGUSR1, steered.dump)
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, lambda *_: tell(steered.reload))
+    signal.signal(signal.SIGUSR1, lambda *_: tell(steered.dump))
+
+
+def leave_within(seconds: float, status: int) -> None:
+    """End the process with this status if it has not ended by then, whatever holds it up."""
+    timer = threading.Timer(seconds, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:

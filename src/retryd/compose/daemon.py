@@ -7,9 +7,10 @@ import logging
 import os
 import random
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import retryd
+from retryd.compose.configuration import open_handlers
 from retryd.compose.generation import begin
 from retryd.compose.process import Process
 from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
@@ -17,13 +18,16 @@ from retryd.ports import Readiness
 from retryd.telemetry.metrics import Vitals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Sequence
 
     from retryd.client.app import App
     from retryd.compose.generation import Generation
+    from retryd.ports import Handler
     from retryd.settings.models import Configuration
 
 LONGEST_PAUSE_SECONDS = 3.0
+
+T = TypeVar("T")
 
 logger = logging.getLogger("retryd.daemon")
 
@@ -87,7 +91,8 @@ class Daemon:
         Waits for PostgreSQL to come up, but for one that refuses the login. Raises
         ConfigurationError, DatabaseRefused or SchemaOutdated before anything is claimed.
         """
-        self._current = await self._first()
+        handlers = open_handlers(self._configuration, self._app, self._process.threads)
+        self._current = await self._unless_stopped(self._first(handlers))
         while self._current is not None and not self._stopping.is_set():
             self._current.task.add_done_callback(lambda _: self._changed.set())
             await self._changed.wait()
@@ -96,50 +101,60 @@ class Daemon:
                 break
             if self._reload_wanted and not self._stopping.is_set():
                 self._reload_wanted = False
-                await self._replace(self._current)
+                await self._unless_stopped(self._replace(self._current))
         if self._current is not None:
             last = (self._current, *self._former)
             for generation in last:
                 generation.worker.stop()
             await asyncio.gather(*(generation.task for generation in last))
 
-    async def _first(self) -> Generation | None:
-        while not self._stopping.is_set():
+    async def _unless_stopped(self, work: Coroutine[None, None, T]) -> T | None:
+        """Do this, or break it off when the process is to stop."""
+        doing = asyncio.create_task(work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.wait((doing,))
+        return None if doing.cancelled() else doing.result()
+
+    async def _first(self, handlers: Sequence[Handler]) -> Generation:
+        while True:
             try:
-                return await self._begin(self._configuration)
+                return await self._begin(self._configuration, handlers)
             except DatabaseRefused:
                 raise
             except DatabaseUnavailable as error:
                 if self._until_empty:
                     raise
                 self._process.reach.failed(str(error))
-            await self._pause(random.uniform(0.1, LONGEST_PAUSE_SECONDS))
-        return None
+            await asyncio.sleep(random.uniform(0.1, LONGEST_PAUSE_SECONDS))
 
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-
-    async def _begin(self, configuration: Configuration) -> Generation:
+    async def _begin(self, configuration: Configuration, handlers: Sequence[Handler]) -> Generation:
         return await begin(
             configuration,
+            handlers,
             self._dsn,
-            self._app,
             self._process,
             until_empty=self._until_empty,
+            process_ends=True,
         )
 
     async def _replace(self, former: Generation) -> None:
         """Begin a new generation, then let the former one drain beside it."""
         try:
             configuration = self._load()
-            following = await self._begin(configuration)
-        except RetrydError as error:
+            # In a thread: what a handler imports or starts may take long, and attempts are running.
+            handlers = await self._process.threads.start(
+                lambda: open_handlers(configuration, self._app, self._process.threads),
+                name="reload",
+            )
+            following = await self._begin(configuration, handlers)
+        except Exception as error:  # whatever is wrong with it, what works goes on
+            known = isinstance(error, RetrydError)
             self._alert = f"the configuration was not reloaded: {error}"
-            logger.error("reload_failed", extra={"reason": str(error)})  # noqa: TRY400
+            logger.error("reload_failed", extra={"reason": str(error)}, exc_info=not known)  # noqa: TRY400 - a traceback only for what is no plain refusal
         else:
             self._alert = None
             self._configuration = configuration
@@ -173,6 +188,8 @@ class Daemon:
             reasons.append(
                 f"PostgreSQL has been away for {away:.0f} s: {self._process.reach.reason}"
             )
+        if self._current is not None:
+            reasons += self._current.worker.problems()
         return Readiness(not reasons, tuple(reasons))
 
     def state(self) -> dict[str, object]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from retryd.compose.worker import open_worker
 
 if TYPE_CHECKING:
-    from retryd.client.app import App
+    from collections.abc import Sequence
+
     from retryd.compose.process import Process
+    from retryd.ports import Handler
     from retryd.settings.models import Configuration
     from retryd.worker.supervisor import Worker
 
@@ -25,22 +27,26 @@ class Generation:
 
 async def begin(
     configuration: Configuration,
+    handlers: Sequence[Handler],
     dsn: str,
-    app: App | None,
     process: Process,
-    *,
-    until_empty: bool = False,
+    **ends: bool,
 ) -> Generation:
-    """Start a worker and return when it works; raises what `open_worker` raises."""
+    """Start a worker and return when it works; takes and raises what `open_worker` does."""
     opened: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
 
     async def work() -> None:
-        async with open_worker(configuration, dsn, app, process, until_empty=until_empty) as worker:
+        async with open_worker(configuration, handlers, dsn, process, **ends) as worker:
             opened.set_result(worker)
             await worker.run()
 
     task = asyncio.create_task(work(), name="worker")
-    await asyncio.wait((task, opened), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait((task, opened), return_when=asyncio.FIRST_COMPLETED)
+    except BaseException:  # nobody will know of the worker
+        task.cancel()
+        await asyncio.wait((task,))
+        raise
     if not opened.done():
         await task  # raises why
     return Generation(opened.result(), task)

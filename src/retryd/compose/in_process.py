@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retryd.client.app import App
-from retryd.compose.configuration import load_configuration
+from retryd.compose.configuration import load_configuration, open_handlers
 from retryd.compose.database import open_database
 from retryd.compose.generation import begin
 from retryd.compose.process import Process
@@ -30,8 +30,10 @@ async def running(
     """
     configuration = configuration_of(config)
     choice = find_database(configuration, os.environ, app_url=app.database_url)
+    process = Process()
+    handlers = open_handlers(configuration, app, process.threads)
     async with open_database(choice) as dsn:
-        generation = await begin(configuration, dsn, app, Process())
+        generation = await begin(configuration, handlers, dsn, process)
         try:
             yield
         finally:

@@ -36,7 +36,7 @@ async def serving(
     try:
         yield
     finally:
-        await asyncio.to_thread(server.stop)
+        server.stop()  # blocks for some seconds at most; nothing else is left to do here
 
 
 @asynccontextmanager

@@ -9,36 +9,35 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import retryd
-from retryd.compose.configuration import open_handlers, published
+from retryd.compose.configuration import published
 from retryd.store.lines import open_lines
 from retryd.store.pool import behind_pooler
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Plan, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
-    from retryd.client.app import App
     from retryd.compose.process import Process
+    from retryd.ports import Handler
     from retryd.settings.models import Configuration
 
 
 @asynccontextmanager
 async def open_worker(
     configuration: Configuration,
+    handlers: Sequence[Handler],
     dsn: str,
-    app: App | None,
     process: Process,
-    *,
-    until_empty: bool = False,
+    **ends: bool,
 ) -> AsyncIterator[Worker]:
     """Make a worker that is ready to run; its handlers and policies are published.
 
-    Raises ConfigurationError, DatabaseUnavailable or SchemaOutdated; nothing is claimed by then.
+    `ends` are `until_empty` and `process_ends` of the Plan. Raises DatabaseUnavailable or
+    SchemaOutdated; nothing is claimed by then.
     """
     from retryd.store.schema import check  # noqa: PLC0415 - alembic takes long to import
 
-    handlers = open_handlers(configuration, app, process.threads)
     policies = configuration.policies().values()
     worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
     pooled = configuration.database.pgbouncer
@@ -53,7 +52,7 @@ async def open_worker(
         await lines.shared.publish_policies(published(policies))
         await lines.shared.publish_handlers(handler.definition for handler in handlers)
         listen_dsn = listening_at(configuration, dsn, pooled=pooled)
-        plan = plan_of(configuration, listen_dsn, until_empty=until_empty)
+        plan = plan_of(configuration, listen_dsn, **ends)
         yield Worker(lines, handlers, policies, process.metrics, plan)
 
 
@@ -67,7 +66,7 @@ def listening_at(configuration: Configuration, dsn: str, *, pooled: bool) -> str
     return None if pooled else dsn
 
 
-def plan_of(configuration: Configuration, listen_dsn: str | None, *, until_empty: bool) -> Plan:
+def plan_of(configuration: Configuration, listen_dsn: str | None, **ends: bool) -> Plan:
     """Return how a worker of this configuration works."""
     retry = configuration.retry
     return Plan(
@@ -84,5 +83,5 @@ def plan_of(configuration: Configuration, listen_dsn: str | None, *, until_empty
         ),
         listen_dsn=listen_dsn,
         version=retryd.__version__,
-        until_empty=until_empty,
+        **ends,
     )

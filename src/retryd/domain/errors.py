@@ -7,7 +7,7 @@
     ├── PayloadUndecodable     what is stored with a retry is not readable JSON
     ├── TransactionAborted     the caller's transaction had failed before the capture
     ├── DatabaseUnavailable    PostgreSQL cannot be reached
-    │   ├── DatabaseRefused    it refuses the login, or has no such database
+    │   ├── DatabaseRefused    it refuses the login or a right, or has no such database
     │   └── StatementAborted   it answers, and gave up one statement: a timeout, a deadlock
     └── SchemaOutdated         the schema is not the one that this version needs
 
@@ -75,7 +75,7 @@ class DatabaseUnavailable(RetrydError):
 
 
 class DatabaseRefused(DatabaseUnavailable):
-    """PostgreSQL refuses the login or has no such database: check the database URL."""
+    """PostgreSQL refuses the login or a right, or has no such database: check the database URL."""
 
 
 class StatementAborted(DatabaseUnavailable):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.outcome import Failure, Reject, Success
 from retryd.handlers.process import KILL_AFTER_SECONDS, Ended, Program, run
-from retryd.handlers.variables import Variables, environment, no_nul, secrets
+from retryd.handlers.variables import Variables, environment, for_a_program, secrets
 from retryd.settings.block import told
 from retryd.settings.handler import HandlerSettings
 
@@ -60,9 +60,9 @@ class CommandHandlerSettings(HandlerSettings):
 
     kind: Literal["command"] = "command"
     argv: Annotated[
-        tuple[Annotated[str, AfterValidator(no_nul)], ...], AfterValidator(_program_first)
+        tuple[Annotated[str, AfterValidator(for_a_program)], ...], AfterValidator(_program_first)
     ] = Field(description="The program, on the PATH or with a path, and its arguments.")
-    cwd: Annotated[str, AfterValidator(no_nul)] | None = Field(
+    cwd: Annotated[str, AfterValidator(for_a_program)] | None = Field(
         default=None, description="Where it runs; null: where the worker does."
     )
     env: Variables = Field(default={}, description="Variables of its environment.")

@@ -18,21 +18,23 @@ HIDDEN_LENGTH: Final = 8
 """Shorter values are no secrets, and would be found everywhere in what a program prints."""
 
 
-def no_nul(text: str) -> str:
+def for_a_program(text: str) -> str:
     """Refuse what no program can be given."""
     if "\0" in text:
         raise told(" contains a NUL character, which no program can be given")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise told(" contains half of a surrogate pair, which no program can be given")
     return text
 
 
 def _name(name: str) -> str:
     if not name or "=" in name:
         raise told(": the name of a variable is not empty and has no =")
-    return no_nul(name)
+    return for_a_program(name)
 
 
 def _value(value: SecretStr) -> SecretStr:
-    no_nul(value.get_secret_value())
+    for_a_program(value.get_secret_value())
     return value
 
 

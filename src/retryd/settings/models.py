@@ -30,7 +30,7 @@ class DatabaseSettings(Block):
         default=None, description="The server itself, for LISTEN, where url leads to pgbouncer."
     )
     pool_size: int = Field(
-        default=10, ge=1, le=MAX_AT_ONCE, description="Connections at most; three are the least."
+        default=10, ge=1, le=MAX_AT_ONCE, description="Connections at most; four are the least."
     )
     pgbouncer: Switch = Field(
         default="auto", description="True where url leads to pgbouncer; auto finds out."

@@ -25,7 +25,11 @@ SCHEMA_MISSING = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedFunctionError,
 )
-REFUSALS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+REFUSALS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+UNFIT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 ABORTS = (
     asyncpg.QueryCanceledError,
     asyncpg.TransactionRollbackError,
@@ -60,10 +64,15 @@ def reaching_database() -> Iterator[None]:
     except ABORTS as error:
         message = f"PostgreSQL gave up the statement ({error}): it is tried again"
         raise StatementAborted(message) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = f"PostgreSQL refused: {error.args[0]}; check the rights of its user"
+        raise DatabaseRefused(message) from error
     except REFUSALS as error:
         raise DatabaseRefused(unreachable(error)) from error
     except OUTAGES as error:
         raise DatabaseUnavailable(unreachable(error)) from error
+    except UNFIT as error:  # without the detail, which shows values
+        raise Refused(f"PostgreSQL refused a value: {error.args[0]}", error.sqlstate) from error
     except asyncpg.PostgresError as error:
         refusal = refused(error)
         if refusal is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from retryd.store.reach import Reach
 
 RESERVED = 2
+LEAST_SHARED = 2  # pruning, which may take minutes, leaves one to claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Lines:
 async def open_lines(
     dsn: str, worker: str, *, size: int, pgbouncer: bool = False, reach: Reach | None = None
 ) -> AsyncIterator[Lines]:
-    """Open the connections of a worker, `size` of them at most but no fewer than three."""
+    """Open the connections of a worker, `size` of them at most but no fewer than four."""
 
     @asynccontextmanager
     async def opened(purpose: str, size: int) -> AsyncIterator[Pool]:
@@ -60,7 +61,7 @@ async def open_lines(
             yield Queue(pool, worker)
 
     async with (
-        opened("worker", max(1, size - RESERVED)) as shared,
+        opened("worker", max(LEAST_SHARED, size - RESERVED)) as shared,
         opened("settler", 1) as settling,
     ):
         yield Lines(

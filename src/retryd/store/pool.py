@@ -31,8 +31,8 @@ IDLE_SECONDS = 300.0
 SETTINGS = {"jit": "off", "timezone": "UTC"}
 STATEMENTS = 100
 LOCK_TIMEOUT = "2s"
-# A former primary, and one that does not answer.
-LEFT_FOR_GOOD = (asyncpg.ReadOnlySQLTransactionError, TimeoutError)
+# Longer than a sign of life takes to be answered, where anything is answered at all.
+SILENT_SECONDS = COMMAND_TIMEOUT_SECONDS + 1
 
 
 class SharedConnection(Plain):
@@ -80,14 +80,22 @@ class Pool:
         except StatementAborted:
             raise  # it answered
         except DatabaseUnavailable as error:
-            if self._reach is not None:
-                self._reach.failed(str(error))
-            if isinstance(error.__cause__, LEFT_FOR_GOOD):
-                await self._pool.expire_connections()  # the others lead to the same place
+            await self._unavailable(error)
             raise
         else:
             if self._reach is not None:
                 self._reach.answered()
+
+    async def _unavailable(self, error: DatabaseUnavailable) -> None:
+        silent = isinstance(error.__cause__, TimeoutError)
+        if silent or isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+            await self._pool.expire_connections()  # the others lead to the same place
+        if self._reach is None:
+            return
+        if silent:
+            self._reach.timed_out(str(error), SILENT_SECONDS)
+        else:
+            self._reach.failed(str(error))
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:

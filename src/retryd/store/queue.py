@@ -81,10 +81,11 @@ class Queue:
         return {row[0]: row[1] for row in rows}
 
     async def settle_retries(self, decided: Sequence[Decided]) -> list[str]:
-        """Write decisions; returns `settled`, `stale` or `spent` for each."""
+        """Write decisions; returns `settled`, `stale`, `spent` or `busy` for each."""
         columns = zip(*map(line_of, decided), strict=True)
         rows = await self._pool.fetch(
-            "select outcome from retryd.settle_retries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "select outcome from"
+            " retryd.settle_retries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, waiting => false)",
             *(None if column.count(None) == len(column) else column for column in columns),
         )
         return [row[0] for row in rows]

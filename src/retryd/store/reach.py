@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 logger = logging.getLogger("retryd.store")
@@ -12,6 +13,7 @@ class Reach:
     """What the pools of a process hear of PostgreSQL; may be read from any thread."""
 
     def __init__(self) -> None:
+        self._answered_at = -math.inf
         self._away_since: float | None = None
         self._reason = ""
 
@@ -28,6 +30,7 @@ class Reach:
 
     def answered(self) -> None:
         """Take in that a statement ended."""
+        self._answered_at = time.monotonic()
         since, self._away_since, self._reason = self._away_since, None, ""
         if since is not None:
             logger.warning("database_back", extra={"seconds": round(time.monotonic() - since, 1)})
@@ -38,3 +41,8 @@ class Reach:
             self._away_since = time.monotonic()
             logger.error("database_away", extra={"reason": reason})
         self._reason = reason
+
+    def timed_out(self, reason: str, after_seconds: float) -> None:
+        """Take in that a statement got no answer; whether it is away the others tell."""
+        if time.monotonic() - self._answered_at > after_seconds:
+            self.failed(reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from retryd.domain.outcome import Lost
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +27,7 @@ class Doubt:
     async def cleared(self, batch: Sequence[Decided], results: Sequence[str]) -> Sequence[str]:
         """Return the results of a batch that was sent again, `settled` for what had been before.
 
-        What was given back leaves no record; it is taken for ours.
+        What was given back and what a rescue decided leave no record; they are taken for ours.
         """
         doubtful = [
             decided
@@ -37,7 +39,11 @@ class Doubt:
                 [decided.retry.id for decided in doubtful],
                 [decided.retry.claim_token for decided in doubtful],
             )
-            ours |= {decided.retry.claim_token for decided in doubtful if decided.outcome is None}
+            ours |= {
+                decided.retry.claim_token
+                for decided in doubtful
+                if decided.outcome is None or isinstance(decided.outcome, Lost)
+            }
             results = [
                 "settled" if result == "stale" and decided.retry.claim_token in ours else result
                 for decided, result in zip(batch, results, strict=True)

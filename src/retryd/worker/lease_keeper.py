@@ -17,9 +17,11 @@ from retryd.worker.service import Service
 if TYPE_CHECKING:
     from retryd.store.queue import Queue
     from retryd.worker.leases import Leases
+    from retryd.worker.settler import Settler
 
 RENEWALS_PER_LEASE = 3
 LOOKS_PER_LEASE = 20
+LONGEST_BLINK_SECONDS = 1.0
 
 logger = logging.getLogger("retryd.worker")
 
@@ -27,21 +29,27 @@ logger = logging.getLogger("retryd.worker")
 class LeaseWatch(Service):
     """Gives up leases that were not renewed, before they run out; asks PostgreSQL nothing.
 
-    It runs on the loop of the attempts: `seen_at` tells when that loop had a turn the last time.
+    What has not started then, and what has waited to start for a whole lease, is given back. It
+    runs on the loop of the attempts: `seen_at` tells when that loop had a turn the last time.
     """
 
-    def __init__(self, leases: Leases) -> None:
+    def __init__(self, leases: Leases, settler: Settler) -> None:
         super().__init__()
         self._leases = leases
+        self._settler = settler
         self.seen_at = time.monotonic()
 
     @override
     async def step(self) -> float:
-        """Look at all deadlines once."""
-        self.seen_at = time.monotonic()
-        if expired := self._leases.expire(self.seen_at):
-            logger.warning("leases_not_renewed", extra={"retries": expired})
-        return self._leases.seconds / LOOKS_PER_LEASE
+        """Look at everything that is held once."""
+        now = self.seen_at = time.monotonic()
+        unstarted = self._leases.take_back(now)
+        if expired := self._leases.expire(now):
+            logger.warning("leases_not_renewed", extra={"retries": len(expired)})
+            unstarted += [held.retry for held in expired if held.started_at is None]
+        for retry in unstarted:
+            self._settler.put(Decided(retry, None, Release()))
+        return min(LONGEST_BLINK_SECONDS, self._leases.seconds / LOOKS_PER_LEASE)
 
 
 class LeaseKeeper(Service):
@@ -68,7 +76,7 @@ class LeaseKeeper(Service):
         try:
             async with asyncio.timeout(self._period):
                 if asked_at - self._watch.seen_at > self._leases.seconds:
-                    await self._give_back()
+                    await self._give_back(asked_at)
                 await self._renew(asked_at)
         except TimeoutError as error:
             message = f"leases could not be renewed within {self._period:.1f} s"
@@ -94,9 +102,9 @@ class LeaseKeeper(Service):
     def _lose(self, tokens: list[int]) -> None:
         """Stop what is not ours any more; on the loop of the attempts."""
         if lost := self._leases.lose(tokens):
-            logger.warning("leases_lost", extra={"retries": lost})
+            logger.warning("leases_lost", extra={"retries": len(lost)})
 
-    async def _give_back(self) -> None:
-        if waiting := self._leases.take_back():
+    async def _give_back(self, now: float) -> None:
+        if waiting := self._leases.take_back(now):
             logger.error("loop_blocked", extra={"given_back": len(waiting)})
             await self._queue.settle_retries([Decided(retry, None, Release()) for retry in waiting])

@@ -26,6 +26,7 @@ class Held:
     """
 
     retry: Retry
+    claimed_at: float
     deadline: float
     started_at: float | None = None
     keep_until: float = math.inf
@@ -63,7 +64,7 @@ class Leases:
         """Hold newly claimed retries; `asked_at` is the time *before* the claim was sent."""
         deadline = asked_at + self.seconds * TRUSTED
         for retry in retries:
-            self._held[retry.claim_token] = Held(retry, deadline)
+            self._held[retry.claim_token] = Held(retry, asked_at, deadline)
             self.last_token = max(self.last_token, retry.claim_token)
 
     def get(self, retry: Retry) -> Held | None:
@@ -88,11 +89,15 @@ class Leases:
             held.started_at, held.keep_until, held.stop = now, now + keep_seconds, stop
             return True
 
-    def take_back(self) -> list[Retry]:
-        """Take everything that has not started out of our hands, and return it."""
+    def take_back(self, now: float) -> list[Retry]:
+        """Take out of our hands what has waited to start for a whole lease, and return it."""
         with self._starting:
             waiting = [
-                held.retry for held in self.all() if held.started_at is None and not held.reported
+                held.retry
+                for held in self.all()
+                if held.started_at is None
+                and not held.reported
+                and now - held.claimed_at >= self.seconds
             ]
             for retry in waiting:
                 del self._held[retry.claim_token]
@@ -108,8 +113,8 @@ class Leases:
             if held := self._held.get(token):
                 held.deadline = asked_at + self.seconds * TRUSTED
 
-    def lose(self, tokens: Collection[int]) -> int:
-        """Give up what is not ours any more and stop what runs of it; returns how many.
+    def lose(self, tokens: Collection[int]) -> list[Held]:
+        """Give up what is not ours any more, and stop what runs of it; returns that.
 
         What has reported is kept: its settlement finds out by itself.
         """
@@ -119,8 +124,8 @@ class Leases:
             self._held.pop(held.retry.claim_token, None)
             if held.stop is not None:
                 held.stop()
-        return len(lost)
+        return lost
 
-    def expire(self, now: float) -> int:
-        """Give up what could not be renewed in time; returns how many."""
+    def expire(self, now: float) -> list[Held]:
+        """Give up what could not be renewed in time, and return it."""
         return self.lose([held.retry.claim_token for held in self.all() if held.deadline <= now])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from retryd.worker.service import Service
-
-JOIN_SECONDS = 5.0
 
 logger = logging.getLogger("retryd.worker")
 
@@ -26,38 +25,35 @@ class OwnThread:
     ) -> None:
         self._open_service = open_service
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
-        self._opened = threading.Event()
+        self._here = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self._there = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Start the thread; returns at once."""
         self._thread.start()
 
-    async def stop(self) -> None:
-        """End the service and its thread; one that does not end in time is left behind."""
-        await asyncio.to_thread(self._stop)
-
-    def _stop(self) -> None:
-        self._opened.wait(JOIN_SECONDS)
-        if self._running is not None:
-            loop, task = self._running
-            loop.call_soon_threadsafe(task.cancel)
-        self._thread.join(JOIN_SECONDS)
-        if self._thread.is_alive():
+    async def stop(self, within: float) -> None:
+        """End the service and its thread; one that takes longer is left behind."""
+        with suppress(RuntimeError):  # its loop is closed: it has ended
+            self._there.call_soon_threadsafe(self._stopping.set)
+        try:
+            async with asyncio.timeout(within):
+                await self._ended.wait()
+        except TimeoutError:
             logger.warning("thread_left_running", extra={"name_of_thread": self._thread.name})
 
     def _work(self) -> None:
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            task = runner.get_loop().create_task(self._serve())
-            self._running = runner.get_loop(), task
-            self._opened.set()
-            runner.run(ended(task))
+        with asyncio.Runner(loop_factory=lambda: self._there) as runner:
+            runner.run(self._serve())
+        with suppress(RuntimeError):  # nobody waits any more
+            self._here.call_soon_threadsafe(self._ended.set)
 
     async def _serve(self) -> None:
         async with self._open_service() as service:
-            await service.run()
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Wait until a task is over, however it ends."""
-    await asyncio.wait([task])
+            running = asyncio.create_task(service.run())
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+            running.cancel()
+            await asyncio.wait((running,))

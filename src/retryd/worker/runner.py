@@ -49,6 +49,7 @@ class Runner:
         *,
         slots: int,
         grace_seconds: float,
+        process_ends: bool,
         on_room: Callable[[], None],
     ) -> None:
         self._handlers = handlers
@@ -59,10 +60,12 @@ class Runner:
         self._slots = slots
         self._worth_claiming = (slots + 1) // 2
         self._grace_seconds = grace_seconds
+        self._process_ends = process_ends
         self._on_room = on_room
         self._waiting: asyncio.Queue[Retry] = asyncio.Queue()
         self._running = 0
         self._alone = False
+        self._closing = False
         self._aborted = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,15 +88,18 @@ class Runner:
         """Run these as slots get free."""
         for retry in retries:
             self._waiting.put_nowait(retry)
-        if self._alone:
+        if self._alone or self._closing:
             self.release_waiting()
 
-    def release_waiting(self) -> int:
-        """Give back what has not started; returns how many."""
-        released = self._waiting.qsize()
+    def close(self) -> None:
+        """Start nothing any more: what has not started, and what is put from now on, goes back."""
+        self._closing = True
+        self.release_waiting()
+
+    def release_waiting(self) -> None:
+        """Give back what has not started."""
         while not self._waiting.empty():
             self._release(self._waiting.get_nowait())
-        return released
 
     async def finished(self) -> None:
         """Wait until no attempt runs."""
@@ -103,7 +109,8 @@ class Runner:
         """Cancel the attempts that still run, which gives them back, and close the slots.
 
         Returns how many they were. One that does not end is left to its lease: given back, it
-        could run twice at once.
+        could run twice at once. A plain function, which cannot be stopped, is given back only if
+        it ends with the process.
         """
         running = self._running
         self._aborted = True
@@ -149,7 +156,10 @@ class Runner:
         self._alone = True
         try:
             await self._all_others_gone(retry)
-            await self._run(retry, policy, task)
+            if self._closing:
+                self._release(retry)
+            else:
+                await self._run(retry, policy, task)
         finally:
             self._alone = False
             self._on_room()
@@ -205,7 +215,7 @@ class Runner:
     ) -> Outcome | None:
         """Tell why an attempt was cancelled; None if it is lost or was given back."""
         retry = held.retry
-        if self._aborted:
+        if self._aborted and (handler.stoppable or self._process_ends):
             self._release(retry)
             return None
         if self._leases.get(retry) is None or not handler.stoppable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
@@ -22,6 +23,7 @@ class Service(ABC):
     longest_pause_seconds = LONGEST_PAUSE_SECONDS
 
     def __init__(self) -> None:
+        self._failing: tuple[float, str] | None = None
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
 
@@ -33,6 +35,14 @@ class Service(ABC):
     @abstractmethod
     async def step(self) -> float:
         """Do the work once; return the seconds until it is worth doing again, 0 for at once."""
+
+    @property
+    def trouble(self) -> str | None:
+        """For how long its steps have failed, and why; None if the last one worked."""
+        if self._failing is None:
+            return None
+        since, reason = self._failing
+        return f"{self.name} has failed for {time.monotonic() - since:.0f} s: {reason}"
 
     @property
     def stopping(self) -> bool:
@@ -56,10 +66,13 @@ class Service(ABC):
             try:
                 pause = await self.step()
                 failures = 0
+                self._failing = None
             except DatabaseUnavailable as error:  # that it is away is told where it is noticed
+                self._fail(error)
                 pause = self._pause_after(failures := failures + 1)
                 logger.debug("step_postponed", extra={"service": self.name, "reason": str(error)})
-            except Exception:  # a loop must survive whatever a step meets
+            except Exception as error:  # a loop must survive whatever a step meets
+                self._fail(error)
                 pause = self._pause_after(failures := failures + 1)
                 logger.exception("step_failed", extra={"service": self.name})
             if pause > 0:
@@ -72,6 +85,10 @@ class Service(ABC):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
+
+    def _fail(self, error: Exception) -> None:
+        since = time.monotonic() if self._failing is None else self._failing[0]
+        self._failing = since, str(error) or type(error).__name__
 
     def _pause_after(self, failures: int) -> float:
         """Full jitter, so that a fleet does not come back as one."""

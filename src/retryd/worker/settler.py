@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from retryd.domain.decision import Bury, Decided, Release, Reschedule
-from retryd.domain.errors import DatabaseUnavailable
+from retryd.domain.errors import DatabaseUnavailable, Refused, StatementAborted
 from retryd.worker.batch import Batch
 from retryd.worker.doubt import Doubt
 from retryd.worker.service import Service
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH = 1_000
 IDLE_SECONDS = 60.0
+BUSY_SECONDS = 0.1
 
 logger = logging.getLogger("retryd.worker")
 
@@ -45,6 +46,7 @@ class Settler(Service):
         self._waiting: deque[Decided] = deque()
         self._batch = Batch(LARGEST_BATCH)
         self._doubt = Doubt(queue)
+        self._all_busy = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -68,7 +70,7 @@ class Settler(Service):
         if batch := [self._waiting.popleft() for _ in range(size)]:
             await self._settle(batch)
         if self._waiting:
-            return 0
+            return BUSY_SECONDS if self._all_busy else 0
         self._empty.set()
         return IDLE_SECONDS
 
@@ -78,24 +80,26 @@ class Settler(Service):
             with self._batch.trying(len(batch)):
                 answers = await self._queue.settle_retries(batch)
                 results = await self._doubt.cleared(batch, answers)
-        except DatabaseUnavailable:
-            self._doubt.add(batch)
-            if len(batch) > 1:
-                self._waiting.extendleft(reversed(batch))
-            else:  # it may be the one whose row somebody keeps locked: the others first
-                self._waiting.extend(batch)
-            raise
-        except Exception:  # one decision that cannot be written must not hold up the others
+        except Refused:  # one decision that cannot be written must not hold up the others
             if len(batch) > 1:
                 self._waiting.extendleft(reversed(batch))
                 return
             logger.exception("settlement_refused", extra={"retry": batch[0].retry.id})
             results = ["refused"]  # its lease runs out, and the loss is counted
+        except Exception as error:
+            if isinstance(error, DatabaseUnavailable) and not isinstance(error, StatementAborted):
+                self._doubt.add(batch)
+            self._waiting.extendleft(reversed(batch))
+            raise
         self._take_in(batch, results)
 
     def _take_in(self, batch: Sequence[Decided], results: Sequence[str]) -> None:
         soonest: float | None = None
+        self._all_busy = all(result == "busy" for result in results)
         for decided, result in zip(batch, results, strict=True):
+            if result == "busy":  # somebody keeps its row locked: the others first
+                self._waiting.append(decided)
+                continue
             self._leases.drop(decided.retry)
             self._observer.settled(decided, result)
             if result == "spent":

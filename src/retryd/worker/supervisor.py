@@ -26,7 +26,7 @@ from retryd.worker.sweeper import Sweeper
 from retryd.worker.until_empty import UntilEmpty
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 
     from retryd.domain.policy import Policy
     from retryd.ports import Handler, Observer
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from retryd.worker.service import Service
 
 FLUSH_SECONDS = 5.0
+LAST_SECONDS = 1.0
+AGAIN_SECONDS = 0.2
+BLOCKED_SECONDS = 5.0
 
 logger = logging.getLogger("retryd.worker")
 
@@ -43,7 +46,8 @@ logger = logging.getLogger("retryd.worker")
 class Plan:
     """How one worker works; durations in seconds. `listen_dsn` None: poll only.
 
-    `until_empty` ends the worker when no retry of its handlers is live. `grace_seconds` after its
+    `until_empty` ends the worker when no retry of its handlers is live; `process_ends` tells that
+    the process ends with a worker that was stopped. `grace_seconds` after its
     timeout an attempt that cannot be stopped loses its lease.
     """
 
@@ -57,6 +61,7 @@ class Plan:
     listen_dsn: str | None
     version: str
     until_empty: bool = False
+    process_ends: bool = False
     grace_seconds: float = 30.0
 
 
@@ -72,6 +77,7 @@ class Worker:
         plan: Plan,
     ) -> None:
         self._plan = plan
+        self._running = False
         self._retiring = asyncio.Event()
         self._stopping = asyncio.Event()
         self._serves = sorted(handler.name for handler in handlers)
@@ -80,8 +86,8 @@ class Worker:
         by_name: Mapping[str, Handler] = {handler.name: handler for handler in handlers}
         policies = tuple(policies)
         leases = self._leases = Leases(plan.lease_seconds)
-        self._watch = LeaseWatch(leases)
         self._settler = Settler(lines.settling, leases, observer, self._put_back)
+        self._watch = LeaseWatch(leases, self._settler)
         self._runner = Runner(
             by_name,
             policies,
@@ -89,6 +95,7 @@ class Worker:
             self._settler,
             slots=plan.worker_count,
             grace_seconds=plan.grace_seconds,
+            process_ends=plan.process_ends,
             on_room=self._room_made,
         )
         self._claimer = Claimer(
@@ -174,10 +181,18 @@ class Worker:
         self._retiring.set()
         self._stopping.set()
 
+    def problems(self) -> list[str]:
+        """Tell what keeps it from its work; may be asked from any thread."""
+        found = [service.trouble for service in (self._claimer, self._settler) if service.trouble]
+        blocked = time.monotonic() - self._watch.seen_at
+        if self._running and blocked > BLOCKED_SECONDS:
+            found.append(f"a handler has blocked the event loop for {blocked:.0f} s")
+        return found
+
     async def run(self) -> None:
         """Work until told to retire or to stop, and leave nothing behind."""
-        keeper = OwnThread("lease-keeper", lambda: self._keeping(loop))
         loop = asyncio.get_running_loop()
+        keeper = OwnThread("lease-keeper", lambda: self._keeping(loop))
         if self._plan.until_empty:
             self._keepers.append(UntilEmpty(self._lines.reads, self._serves, self.stop))
         keeping = [
@@ -190,21 +205,23 @@ class Worker:
         )
         keeper.start()
         self._runner.start()
+        self._running = True
         logger.info("worker_started", extra={"worker": self.id})
         try:
             await self._retiring.wait()
             await self._drain(claiming)
         finally:
+            self._running = False
+            await self._runner.abort()
             for service in self._keepers:
                 service.stop()
             tasks = (*keeping, *([claiming] if claiming else []))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._runner.abort()
-            await keeper.stop()
+            await keeper.stop(LAST_SECONDS)
         with suppress(DatabaseUnavailable, TimeoutError):
-            async with asyncio.timeout(FLUSH_SECONDS):
+            async with asyncio.timeout(LAST_SECONDS):
                 await self._queue.worker_gone()
         logger.info("worker_stopped", extra={"worker": self.id})
 
@@ -217,28 +234,35 @@ class Worker:
     async def _drain(self, claiming: asyncio.Task[None] | None) -> None:
         """Claim no more, give back what has not started, let running attempts end, settle all."""
         self._claimer.stop()
-        ending = asyncio.create_task(self._end(claiming))
-        stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        cancelled = 0
-        if not (await asyncio.wait((ending,), timeout=self._plan.shutdown_seconds))[0]:
-            ending.cancel()
-            cancelled = await self._runner.abort()
-            # What a cancelled claim took is seen once PostgreSQL has answered the cancellation.
-            await asyncio.wait((ending,), timeout=FLUSH_SECONDS)
-        with suppress(DatabaseUnavailable, TimeoutError):
-            async with asyncio.timeout(FLUSH_SECONDS):
-                await self._claimer.give_back(self._settler)
-                await self._settler.emptied()
+        self._runner.close()
+        await self._in_time(self._end(claiming), self._plan.shutdown_seconds)
+        cancelled = await self._runner.abort()
+        await self._in_time(self._settle_all(), FLUSH_SECONDS)
         logger.info("worker_drained", extra={"cancelled": cancelled})
 
+    async def _in_time(self, work: Coroutine[None, None, None], seconds: float) -> None:
+        """Do this; once the worker is to stop there are only so many seconds left for it."""
+        doing = asyncio.create_task(work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await asyncio.wait((doing,), timeout=seconds)
+        doing.cancel()
+        # What a cancelled claim took is seen once PostgreSQL has answered the cancellation.
+        await asyncio.wait((doing,), timeout=LAST_SECONDS)
+
     async def _end(self, claiming: asyncio.Task[None] | None) -> None:
-        """Give back what has not started, also what a claim in flight brings; wait for the rest."""
-        self._runner.release_waiting()
-        try:
-            if claiming is not None:
-                await claiming
-        finally:
-            self._runner.release_waiting()
+        """Wait for a claim in flight, and for the attempts that run."""
+        if claiming is not None:
+            await claiming
         await self._runner.finished()
+
+    async def _settle_all(self) -> None:
+        """Give back what a claim without an answer brought, and have every decision written."""
+        while True:
+            try:
+                await self._claimer.give_back(self._settler)
+                break
+            except DatabaseUnavailable:
+                await asyncio.sleep(AGAIN_SECONDS)
+        await self._settler.emptied()

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.postgres import Connection, Database
 from tests.waiting import until
 
 APP = """
-import os, pathlib, time
+import asyncio, os, pathlib, time
 import retryd
 
 app = retryd.App()
@@ -33,6 +33,8 @@ async def job(retry):
     if retry.payload.get("block"):
         while not (here / "go-on").exists():
             time.sleep(0.02)
+    if retry.payload.get("thread"):
+        await asyncio.to_thread(time.sleep, 3600)
     if retry.payload.get("die") and retry.attempt == 1:
         os._exit(3)
 """
@@ -148,6 +150,41 @@ async def test_a_handler_that_blocks_the_loop_leaves_the_server_alive(
         assert held["retry"] == retry_id
         (tmp_path / "go-on").touch()
         await until(lambda: done(connection, 1))
+
+
+async def test_a_handler_that_blocks_the_loop_is_told_and_does_not_keep_signals_out(
+    database: Database, connection: Connection, tmp_path: Path
+) -> None:
+    async with served(tmp_path, database.dsn) as worker:
+        await capture(connection, block=True)
+        await until((tmp_path / "calls").exists)
+
+        async def told() -> bool:
+            reasons = (await worker.get("/readyz")).json()["reasons"]
+            return any("blocked the event loop" in reason for reason in reasons)
+
+        await until(told)
+        worker.process.send_signal(signal.SIGTERM)
+        worker.process.send_signal(signal.SIGTERM)
+
+        def ended() -> bool:
+            with suppress(ProcessLookupError):  # two that come at once are one
+                worker.process.send_signal(signal.SIGTERM)
+            return worker.process.returncode is not None
+
+        await until(ended)
+        assert worker.process.returncode == -signal.SIGTERM
+
+
+async def test_a_thread_that_an_attempt_left_behind_does_not_keep_the_process_alive(
+    database: Database, connection: Connection, tmp_path: Path
+) -> None:
+    hurry = {"RETRYD_RETRY__SHUTDOWN_TIMEOUT_SECONDS": "0.1"}
+    async with served(tmp_path, database.dsn, **hurry) as worker:
+        await capture(connection, thread=True)
+        await until((tmp_path / "calls").exists)
+        worker.process.send_signal(signal.SIGTERM)
+        assert await worker.process.wait() == 0
 
 
 async def test_a_worker_without_postgresql_lives_and_is_not_ready(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from retryd.handlers.python import PythonHandler
 from retryd.ports import Handler
 from retryd.store.lines import open_lines
 from retryd.store.pool import Pool, open_pool
-from retryd.store.queue import Queue
 from retryd.telemetry.metrics import Metrics
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Plan, Worker
@@ -53,14 +52,14 @@ class Bench:
         return replace(plan, **changes)
 
     @asynccontextmanager
-    async def working(self, app: retryd.App, **changes: Any) -> AsyncIterator[Queue]:
+    async def working(self, app: retryd.App, **changes: Any) -> AsyncIterator[Worker]:
         """Run a worker for the handlers of an app; drains at the end."""
         handlers = [PythonHandler(registration) for registration in app.handlers.values()]
-        async with self.serving(handlers, **changes) as queue:
-            yield queue
+        async with self.serving(handlers, **changes) as worker:
+            yield worker
 
     @asynccontextmanager
-    async def serving(self, handlers: Sequence[Handler], **changes: Any) -> AsyncIterator[Queue]:
+    async def serving(self, handlers: Sequence[Handler], **changes: Any) -> AsyncIterator[Worker]:
         """Run a worker for these handlers; drains at the end."""
         async with open_lines(self.dsn, f"worker-{id(handlers)}", size=10) as lines:
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
@@ -68,7 +67,7 @@ class Bench:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run())
                 try:
-                    yield lines.shared
+                    yield worker
                 finally:
                     worker.stop()
 

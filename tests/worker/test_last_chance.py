@@ -121,3 +121,21 @@ async def test_a_stop_gives_back_what_was_waiting_to_run_alone(bench: Bench) -> 
         await until(claimed)
     row = await bench.row(suspect)
     assert (row["state"], row["attempt"], row["lost_attempts"]) == ("pending", 2, 2)
+
+
+async def test_a_stop_gives_it_back_although_those_that_run_end_in_time(bench: Bench) -> None:
+    watched = Watched()
+    running = await bench.capture()
+    async with bench.working(app_with(watched.job), worker_count=2, shutdown_seconds=20) as worker:
+        await until(lambda: watched.running == {running})
+        suspect = await come_due_on_its_last_chance(bench)
+
+        async def claimed() -> bool:
+            return await states(bench, [suspect]) == ["processing"]
+
+        await until(claimed)
+        worker.stop()
+        watched.go_on.set()
+    row = await bench.row(suspect)
+    assert (row["state"], row["attempt"], row["lost_attempts"]) == ("pending", 2, 2)
+    assert watched.together == [{running}]

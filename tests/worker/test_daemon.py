@@ -1,0 +1,188 @@
+"""The daemon: reloads, stops and troubles, whatever the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+import retryd
+from retryd.compose import load_configuration
+from retryd.compose.daemon import Daemon
+from retryd.settings import Configuration
+from tests.postgres import Connection, Database
+from tests.waiting import until
+from tests.worker.conftest import app_with
+
+QUICK = {"retry.poll_interval_seconds": 0.1, "retry.shutdown_timeout_seconds": 1}
+WAITING = """
+    select count(*) from pg_stat_activity
+    where wait_event_type = 'Lock' and datname = current_database()
+        and query like '%publish_policies%'
+"""
+
+
+def configured() -> Configuration:
+    """Return a configuration that is quick to notice things."""
+    return load_configuration(None, {}, QUICK)
+
+
+async def nothing(_: retryd.Retry) -> None:
+    """Succeed."""
+
+
+@asynccontextmanager
+async def running(
+    database: Database, load: Callable[[], Configuration] = configured
+) -> AsyncIterator[Daemon]:
+    """Run a daemon until it is ready; stops it at the end."""
+    daemon = Daemon(configured(), load, database.dsn, app_with(nothing))
+    task = asyncio.create_task(daemon.run())
+
+    async def ready() -> bool:
+        return (await daemon.ready()).ready
+
+    try:
+        await until(ready)
+        yield daemon
+    finally:
+        daemon.stop()
+        await task
+
+
+@asynccontextmanager
+async def policies_locked(database: Database) -> AsyncIterator[None]:
+    """Let no worker publish its policies, as each does at its start."""
+    connection = await database.connect()
+    async with connection.transaction():
+        await connection.execute("lock table retryd.retry_policy in access exclusive mode")
+        yield
+
+
+async def publishing(connection: Connection) -> bool:
+    """Tell whether a worker waits for that."""
+    return bool(await connection.fetchval(WAITING) == 1)
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), KeyError("gone"), SystemError("broken")])
+async def test_a_reload_that_meets_any_error_changes_nothing(
+    database: Database, error: Exception
+) -> None:
+    def load() -> Configuration:
+        raise error
+
+    async with running(database, load) as daemon:
+        before = daemon.state()["worker"]
+        daemon.reload()
+        await until(lambda: daemon.state()["alert"])
+        assert daemon.state()["worker"] == before
+        assert (await daemon.ready()).ready
+
+
+async def test_a_reload_that_the_database_refuses_changes_nothing(
+    database: Database, connection: Connection
+) -> None:
+    async with running(database) as daemon:
+        before = daemon.state()["worker"]
+        await connection.execute("""
+            create function public.refuse() returns trigger language plpgsql as $$
+            begin
+                raise insufficient_privilege using message = 'permission denied';
+            end
+            $$;
+            create trigger refuse before insert or update on retryd.retry_policy
+                for each statement execute function public.refuse()
+        """)
+        daemon.reload()
+        await until(lambda: "permission denied" in str(daemon.state()["alert"]))
+        assert daemon.state()["worker"] == before
+
+
+async def test_two_reloads_in_a_row_leave_one_worker(
+    database: Database, connection: Connection
+) -> None:
+    async with running(database) as daemon:
+        first = daemon.state()["worker"]
+        daemon.reload()
+        daemon.reload()
+        await until(lambda: daemon.state()["worker"] != first)
+
+        async def one() -> bool:
+            return bool(await connection.fetchval("select count(*) from retryd.worker") == 1)
+
+        await until(one)
+
+
+async def test_a_stop_does_not_wait_for_a_start_that_hangs(
+    database: Database, connection: Connection
+) -> None:
+    daemon = Daemon(configured(), configured, database.dsn, app_with(nothing))
+    async with policies_locked(database):
+        task = asyncio.create_task(daemon.run())
+        await until(lambda: publishing(connection))
+        daemon.stop()
+        async with asyncio.timeout(5):
+            await task
+
+
+async def test_a_stop_does_not_wait_for_a_reload_that_hangs(
+    database: Database, connection: Connection
+) -> None:
+    async with asyncio.timeout(20), running(database) as daemon, policies_locked(database):
+        daemon.reload()
+        await until(lambda: publishing(connection))
+        daemon.stop()
+
+        async def gone() -> bool:
+            return bool(await connection.fetchval("select count(*) from retryd.worker") == 0)
+
+        await until(gone)
+
+
+async def test_it_is_not_ready_while_its_claims_fail(
+    database: Database, connection: Connection
+) -> None:
+    claim = "retryd.acquire_retry_batch(text, int, interval, text[])"
+
+    async with running(database) as daemon:
+
+        async def told() -> bool:
+            readiness = await daemon.ready()
+            return not readiness.ready and any("claimer" in why for why in readiness.reasons)
+
+        await connection.execute(f"alter function {claim} rename to gone")
+        await until(told)
+        back = claim.replace("acquire_retry_batch", "gone")
+        await connection.execute(f"alter function {back} rename to acquire_retry_batch")
+
+        async def ready() -> bool:
+            return (await daemon.ready()).ready
+
+        await until(ready)
+
+
+async def test_a_worker_whose_start_was_given_up_leaves_nothing(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRYD_DATABASE_URL", database.dsn)
+
+    async def enter() -> None:
+        async with retryd.running(app_with(nothing)):
+            pytest.fail("it must not be entered")
+
+    async with policies_locked(database):
+        entering = asyncio.create_task(enter())
+        await until(lambda: publishing(connection))
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+    query = "select count(*) from pg_stat_activity where application_name like 'retryd/%'"
+    own = f"{query} and datname = current_database()"
+
+    async def gone() -> bool:
+        return bool(await connection.fetchval(own) == 0)
+
+    await until(gone)
+    assert await connection.fetchval("select count(*) from retryd.worker") == 0

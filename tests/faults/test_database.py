@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -43,6 +44,41 @@ async def test_a_crash_of_the_server_is_waited_out(scene: Scene) -> None:
     await scene.server.start()
     await scene.drained()
     assert (await scene.close()).completed == 40
+
+
+async def test_a_stop_during_a_short_absence_still_writes_what_was_decided(scene: Scene) -> None:
+    await scene.capture(3, do="hang")
+    member = await scene.fleet.started(**NO_RENEWAL_NEEDED)
+    await until(lambda: len(scene.fleet.effects("start")) == 3)
+    await scene.server.crash()
+    await until(lambda: member.said("database_away"))
+    member.signal(signal.SIGTERM)
+    await until(lambda: member.said("stopping"))
+    scene.fleet.go_on()
+    await until(lambda: len(scene.fleet.effects()) == 3)
+    await scene.server.start()
+    assert await member.ended() == 0
+    ledger = await scene.close()
+    assert (ledger.completed, ledger.lost, ledger.effects) == (3, 0, 3)
+
+
+async def test_a_worker_that_was_replaced_waits_for_postgresql_to_write_what_was_decided(
+    scene: Scene,
+) -> None:
+    await scene.capture(3, do="hang")
+    member = await scene.fleet.started(**NO_RENEWAL_NEEDED)
+    await until(lambda: len(scene.fleet.effects("start")) == 3)
+    member.signal(signal.SIGHUP)
+    await until(lambda: member.said("reloaded"))
+    await scene.server.crash()
+    await until(lambda: member.said("database_away"))
+    scene.fleet.go_on()
+    await until(lambda: len(scene.fleet.effects()) == 3)
+    await scene.server.start()
+    await until(lambda: member.said("worker_drained"))
+    assert await scene.count("done") == 3
+    ledger = await scene.close()
+    assert (ledger.completed, ledger.lost, ledger.effects) == (3, 0, 3)
 
 
 async def test_a_crash_of_the_server_is_told_by_readiness_and_never_by_liveness(

@@ -24,8 +24,9 @@ from retryd.domain.policy import PRESETS
 from retryd.handlers.python import PythonHandler
 from retryd.store.lines import Lines, open_lines
 from retryd.telemetry.metrics import Metrics
+from retryd.worker.plan import Plan
 from retryd.worker.pruner import Retention
-from retryd.worker.supervisor import Plan, Worker
+from retryd.worker.supervisor import Worker
 
 if TYPE_CHECKING:
     from retryd.domain.decision import Decided

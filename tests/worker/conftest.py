@@ -17,8 +17,9 @@ from retryd.ports import Handler
 from retryd.store.lines import open_lines
 from retryd.store.pool import Pool, open_pool
 from retryd.telemetry.metrics import Metrics
+from retryd.worker.plan import Plan
 from retryd.worker.pruner import Retention
-from retryd.worker.supervisor import Plan, Worker
+from retryd.worker.supervisor import Worker
 from tests.postgres import Connection, Database
 from tests.waiting import until
 

@@ -12,8 +12,9 @@ import retryd
 from retryd.compose.configuration import published
 from retryd.store.lines import open_lines
 from retryd.store.pool import behind_pooler
+from retryd.worker.plan import Plan
 from retryd.worker.pruner import Retention
-from retryd.worker.supervisor import Plan, Worker
+from retryd.worker.supervisor import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

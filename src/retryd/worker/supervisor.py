@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retryd.domain.errors import DatabaseUnavailable
@@ -18,7 +17,7 @@ from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
 from retryd.worker.own_thread import OwnThread
 from retryd.worker.presence import Presence
-from retryd.worker.pruner import Pruner, Retention
+from retryd.worker.pruner import Pruner
 from retryd.worker.rescuer import Rescuer
 from retryd.worker.runner import Runner
 from retryd.worker.settler import Settler
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from retryd.ports import Handler, Observer
     from retryd.store.lines import Lines
     from retryd.store.pool import Pool
+    from retryd.worker.plan import Plan
     from retryd.worker.service import Service
 
 FLUSH_SECONDS = 5.0
@@ -40,29 +40,6 @@ AGAIN_SECONDS = 0.2
 BLOCKED_SECONDS = 5.0
 
 logger = logging.getLogger("retryd.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How one worker works; durations in seconds. `listen_dsn` None: poll only.
-
-    `until_empty` ends the worker when no retry of its handlers is live; `process_ends` tells that
-    the process ends with a worker that was stopped. `grace_seconds` after its
-    timeout an attempt that cannot be stopped loses its lease.
-    """
-
-    claims: bool
-    batch_size: int
-    worker_count: int
-    poll_seconds: float
-    lease_seconds: float
-    shutdown_seconds: float
-    retention: Retention
-    listen_dsn: str | None
-    version: str
-    until_empty: bool = False
-    process_ends: bool = False
-    grace_seconds: float = 30.0
 
 
 class Worker:

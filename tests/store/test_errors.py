@@ -74,7 +74,7 @@ async def test_an_argument_that_cannot_be_sent_is_refused_and_no_outage(
 
 async def test_a_fault_of_a_statement_stays_what_it_is(connection: Connection) -> None:
     with pytest.raises(asyncpg.PostgresSyntaxError), reaching_database():
-        await connection.execute("selekt")
+        await connection.execute("select (")
 
 
 async def test_a_value_that_breaks_a_rule_is_refused_and_not_shown(connection: Connection) -> None:

@@ -90,7 +90,8 @@ class Child:
         final = number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
         if life is not None and (final or life.report is not None):
             with suppress(ProcessLookupError):
-                life.process.send_signal(number)
+                # Not Process.send_signal: it may reap a dead child, whose exit code is lost then.
+                os.kill(life.process.pid, number)
 
     def kill(self) -> None:
         """End it by force, and what it started in its session."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 import retryd
+from tests.acceptance.running import Running, running
 from tests.postgres import Connection, Database
 from tests.waiting import until
 
@@ -41,27 +39,14 @@ async def job(retry):
 QUICK = {
     "RETRYD_RETRY__POLL_INTERVAL_SECONDS": "0.2",
     "RETRYD_RETRY__LEASE_SECONDS": "1",
-    "RETRYD_HTTP__PORT": "0",
 }
 
 
-class Served:
-    """A running `retryd run` and what it says over HTTP."""
+@dataclass
+class Served(Running):
+    """A running worker and what it says over HTTP."""
 
-    def __init__(self, process: asyncio.subprocess.Process, client: httpx.AsyncClient) -> None:
-        self.process = process
-        self.client = client
-        self.log: list[dict[str, Any]] = []
-
-    async def read(self) -> None:
-        """Collect the log as it is written."""
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
-            self.log.append(json.loads(line))
-
-    def said(self, event: str) -> list[dict[str, Any]]:
-        """Return the lines of the log with this event."""
-        return [line for line in self.log if line["event"] == event]
+    client: httpx.AsyncClient = field(kw_only=True)
 
     async def get(self, path: str) -> httpx.Response:
         """Ask, once it listens."""
@@ -85,24 +70,13 @@ class Served:
 
 @asynccontextmanager
 async def served(folder: Path, dsn: str, *options: str, **variables: str) -> AsyncIterator[Served]:
-    """Run `retryd run` for the application; kills it at the end if need be."""
+    """Run the application."""
     (folder / "billing.py").write_text(APP)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "retryd", "run", "--app", "billing:app", *options),
-        cwd=folder,
-        env={**os.environ, **QUICK, "RETRYD_DATABASE_URL": dsn, **variables},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with httpx.AsyncClient(timeout=10) as client:
-        worker = Served(process, client)
-        reading = asyncio.create_task(worker.read())
-        try:
-            yield worker
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            await reading
+    async with (
+        httpx.AsyncClient(timeout=10) as client,
+        running(folder, dsn, *options, **QUICK, **variables) as worker,
+    ):
+        yield Served(worker.process, worker.log, client=client)
 
 
 async def capture(connection: Connection, **payload: object) -> int:

@@ -10,11 +10,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import retryd
+from tests.acceptance.running import Running, running
 from tests.postgres import Connection, Database
 from tests.waiting import until
 
@@ -33,51 +33,19 @@ async def job(retry):
 """
 
 
-class Process:
-    """A running worker, the lines of its log, and the file that configures it."""
-
-    def __init__(self, folder: Path, process: asyncio.subprocess.Process) -> None:
-        self.folder = folder
-        self.process = process
-        self.log: list[dict[str, Any]] = []
-
-    async def read(self) -> None:
-        """Collect the log as it is written."""
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
-            self.log.append(json.loads(line))
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the lines of the log with this event."""
-        return [line for line in self.log if line["event"] == name]
-
-    def configure(self, **retry: object) -> None:
-        """Write the configuration."""
-        quick = {"poll_interval_seconds": 0.2, "shutdown_timeout_seconds": 5}
-        (self.folder / "config.json").write_text(json.dumps({"retry": {**quick, **retry}}))
+def configure(folder: Path, **retry: object) -> None:
+    """Write the configuration."""
+    quick = {"poll_interval_seconds": 0.2, "shutdown_timeout_seconds": 5}
+    (folder / "config.json").write_text(json.dumps({"retry": {**quick, **retry}}))
 
 
 @asynccontextmanager
-async def running(folder: Path, dsn: str) -> AsyncIterator[Process]:
-    """Run `retryd run` with a configuration file; kills it at the end if need be."""
+async def configured(folder: Path, dsn: str) -> AsyncIterator[Running]:
+    """Run the application with a configuration file."""
     (folder / "billing.py").write_text(APP)
-    (folder / "config.json").write_text('{"retry": {"poll_interval_seconds": 0.2}}')
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "retryd", "run", "--app", "billing:app"),
-        *("--config", str(folder / "config.json"), "--database-url", dsn),
-        cwd=folder,
-        env={**os.environ, "RETRYD_HTTP__PORT": "0"},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    worker = Process(folder, process)
-    reading = asyncio.create_task(worker.read())
-    try:
+    configure(folder)
+    async with running(folder, dsn, "--config", str(folder / "config.json")) as worker:
         yield worker
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reading
 
 
 async def capture(connection: Connection, name: str) -> int:
@@ -90,20 +58,20 @@ async def capture(connection: Connection, name: str) -> int:
 async def test_sighup_puts_a_new_configuration_to_work_while_old_attempts_end(
     database: Database, connection: Connection, tmp_path: Path
 ) -> None:
-    async with running(tmp_path, database.dsn) as worker:
+    async with configured(tmp_path, database.dsn) as worker:
         await capture(connection, "long")
         await until((tmp_path / "long.started").exists)
-        worker.configure(worker_count=1)
+        configure(tmp_path, worker_count=1)
         worker.process.send_signal(signal.SIGHUP)
-        await until(lambda: worker.events("reloaded"))
+        await until(lambda: worker.said("reloaded"))
         for name in ("first", "second"):
             await capture(connection, name)
         await until((tmp_path / "first.started").exists)
         assert not (tmp_path / "second.started").exists()
-        assert not worker.events("worker_drained")
+        assert not worker.said("worker_drained")
         for name in ("long", "first", "second"):
             (tmp_path / f"{name}.go").touch()
-        await until(lambda: worker.events("worker_drained"))
+        await until(lambda: worker.said("worker_drained"))
 
         async def all_done() -> bool:
             query = "select count(*) from retryd.place where place = 'done'"
@@ -123,11 +91,11 @@ async def test_a_bad_file_leaves_the_old_configuration_and_alerts(
         query = "select detail from retryd.retry_queue_alerts where kind = 'worker_alert'"
         return [row[0] for row in await connection.fetch(query)]
 
-    async with running(tmp_path, database.dsn) as worker:
-        await until(lambda: worker.events("worker_started"))
+    async with configured(tmp_path, database.dsn) as worker:
+        await until(lambda: worker.said("worker_started"))
         (tmp_path / "config.json").write_text(text)
         worker.process.send_signal(signal.SIGHUP)
-        await until(lambda: worker.events("reload_failed"))
+        await until(lambda: worker.said("reload_failed"))
         [told] = await until(alerts)
         assert "the configuration was not reloaded" in told
         (tmp_path / "on.go").touch()
@@ -138,9 +106,9 @@ async def test_a_bad_file_leaves_the_old_configuration_and_alerts(
             return bool(await connection.fetchval(query, retry_id) == "done")
 
         await until(done)
-        worker.configure()
+        configure(tmp_path)
         worker.process.send_signal(signal.SIGHUP)
-        await until(lambda: worker.events("reloaded"))
+        await until(lambda: worker.said("reloaded"))
 
         async def calm() -> bool:
             return not await alerts()
@@ -151,11 +119,11 @@ async def test_a_bad_file_leaves_the_old_configuration_and_alerts(
 async def test_sigusr1_writes_what_is_in_flight_to_the_log(
     database: Database, connection: Connection, tmp_path: Path
 ) -> None:
-    async with running(tmp_path, database.dsn) as worker:
+    async with configured(tmp_path, database.dsn) as worker:
         retry_id = await capture(connection, "long")
         await until((tmp_path / "long.started").exists)
         worker.process.send_signal(signal.SIGUSR1)
-        [line] = await until(lambda: worker.events("in_flight"))
+        [line] = await until(lambda: worker.said("in_flight"))
         [held] = line["in_flight"]
         assert (held["retry"], held["handler"], held["attempt"]) == (retry_id, "job", 1)
         assert held["state"] == "running"
@@ -164,8 +132,8 @@ async def test_sigusr1_writes_what_is_in_flight_to_the_log(
 
 
 async def test_a_worker_waits_for_postgresql_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
-    async with running(tmp_path, "postgresql://someone:sesame@127.0.0.1:1/nowhere") as worker:
-        [line] = await until(lambda: worker.events("database_away"))
+    async with configured(tmp_path, "postgresql://someone:sesame@127.0.0.1:1/nowhere") as worker:
+        [line] = await until(lambda: worker.said("database_away"))
         assert "sesame" not in json.dumps(line)
         assert worker.process.returncode is None
         worker.process.send_signal(signal.SIGTERM)

@@ -16,9 +16,9 @@ depends_on = None
 TABLES = """
 create table retryd.lease_length (
     lease interval not null,
-    used_at timestamptz not null,
-    constraint lease_length_pkey primary key (lease)
+    used_at timestamptz not null
 );
+create index lease_length_lease_used_at_idx on retryd.lease_length (lease, used_at);
 insert into retryd.lease_length (lease, used_at)
 select least(max(q.lease_expires_at) - clock_timestamp(), interval '24 h'), clock_timestamp()
 from retryd.retry_queue q

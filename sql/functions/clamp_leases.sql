@@ -34,8 +34,7 @@ begin
         get diagnostics moved = row_count;
     end if;
     delete from retryd.lease_length l
-    where l.used_at < (select retryd.now()) - l.lease - interval '1 day'
-        and pg_try_advisory_xact_lock(hashtextextended('retryd.lease_length/' || extract(epoch from l.lease), 7387));
+    where l.used_at < (select retryd.now()) - l.lease - interval '1 day';
     return coalesce(moved, 0);
 end
 $$;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,9 @@ __all__ = [
 ]
 
 __version__ = version("retryd")
+
+# In a process that has not set up its logs nothing is printed; `retryd run` sets them up.
+logging.getLogger("retryd").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,9 @@ import asyncio
 import functools
 import inspect
 import json
+import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -330,3 +332,34 @@ async def test_no_connection_is_left(app: retryd.App, connection: Connection) ->
         return not await connection.fetchval(left + " and datname = current_database()")
 
     await until(gone)
+
+
+LATE = """
+import threading
+import retryd
+
+app = retryd.App()
+
+@app.resilient("invoice.remind")
+def remind(invoice):
+    raise ConnectionError("down")
+
+def work():
+    threading.main_thread().join()
+    remind(7)
+
+threading.Thread(target=work).start()
+"""
+
+
+async def test_a_thread_that_outlives_the_main_thread_captures_as_well(
+    database: Database, connection: Connection
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LATE),
+        env={**os.environ, "RETRYD_DATABASE_URL": database.dsn},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    assert (process.returncode, told) == (0, b"")
+    assert await events(connection) == [("invoice.remind.failed", {"invoice": 7})]

@@ -12,11 +12,17 @@ PROGRAM = Path(__file__).with_name("program.py")
 
 
 def parent_of(
-    count: int, behaviour: str, folder: Path, *, shutdown: float = 5, margin: float = 5
+    count: int,
+    behaviour: str,
+    folder: Path,
+    *,
+    shutdown: float = 5,
+    margin: float = 5,
+    endless: bool = False,
 ) -> Parent:
     """Return a parent of children that behave so."""
     argv = [sys.executable, str(PROGRAM), behaviour, str(folder)]
-    return Parent(argv, count, shutdown_seconds=shutdown, margin_seconds=margin)
+    return Parent(argv, count, shutdown_seconds=shutdown, margin_seconds=margin, endless=endless)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,14 @@ async def work(behaviour: str, folder: Path, link: ChildLink) -> int:
         return 0
     if behaviour == "misused" and link.number == 0:
         return 2
+    if behaviour == "refused":
+        return 1
     if behaviour == "crash twice" and lives < 2:
         os._exit(70)
     reporting = asyncio.create_task(link.run(health, stop.set))
+    if behaviour == "misused later":
+        await parent_knows(folder)
+        return 2
     if behaviour == "deaf":
         await asyncio.sleep(0)
         while True:
@@ -65,6 +70,12 @@ async def work(behaviour: str, folder: Path, link: ChildLink) -> int:
     reporting.cancel()
     await asyncio.gather(reporting, return_exceptions=True)
     return 0
+
+
+async def parent_knows(folder: Path) -> None:
+    """Wait until the test has seen that the parent takes this child for ready."""
+    while not (folder / "seen").exists():
+        await asyncio.sleep(0.02)
 
 
 def stop_once(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -68,10 +68,12 @@ class Family:
 
 
 @asynccontextmanager
-async def family(count: int, behaviour: str, folder: Path, **times: float) -> AsyncIterator[Family]:
+async def family(
+    count: int, behaviour: str, folder: Path, *, endless: bool = False, **times: float
+) -> AsyncIterator[Family]:
     """Run a parent; ends it at the end."""
     stop = asyncio.Event()
-    parent = parent_of(count, behaviour, folder, **times)
+    parent = parent_of(count, behaviour, folder, endless=endless, **times)
     running = asyncio.create_task(parent.run(stop))
     try:
         yield Family(parent, stop, running)
@@ -169,6 +171,27 @@ async def test_children_that_are_done_are_not_started_again(tmp_path: Path) -> N
 async def test_a_configuration_that_one_cannot_use_ends_all(tmp_path: Path) -> None:
     async with family(2, "misused", tmp_path) as run:
         assert await run.ended() == 2
+
+
+async def test_a_child_that_is_refused_before_it_was_ever_ready_ends_all(tmp_path: Path) -> None:
+    async with family(2, "refused", tmp_path) as run:
+        assert await run.ended() == 1
+
+
+async def test_a_configuration_that_went_bad_later_ends_nobody(tmp_path: Path) -> None:
+    async with family(1, "misused later", tmp_path) as run:
+        await run.at_work()
+        (tmp_path / "seen").touch()
+        await until(lambda: run.children[0]["restarts"])
+        assert run.children[0]["last_exit"] == 2
+        assert not run.running.done()
+
+
+async def test_an_endless_child_that_ends_well_is_started_again(tmp_path: Path) -> None:
+    async with family(1, "done", tmp_path, endless=True) as run:
+        await until(lambda: run.children[0]["restarts"])
+        assert run.children[0]["last_exit"] == 0
+        assert not run.running.done()
 
 
 async def test_a_child_that_does_not_end_is_ended(

@@ -184,19 +184,28 @@ async def test_every_door_that_gives_a_lease_notes_its_length(sql: Doors, clock:
 
 
 async def test_a_length_is_written_once_an_hour(sql: Doors, clock: Clock) -> None:
-    async def version() -> str:
-        found = await sql.connection.fetchval("select xmin::text from retryd.lease_length")
-        assert isinstance(found, str)
-        return found
+    async def notes() -> int:
+        return int(await sql.connection.fetchval("select count(*) from retryd.lease_length"))
 
     await sql.acquire()
-    first = await version()
     await clock.advance(HOUR - 60)
     await sql.acquire()
-    assert await version() == first
+    assert await notes() == 1
     await clock.advance(61)
     await sql.acquire()
-    assert await version() != first
+    assert await notes() == 2
+
+
+async def test_a_length_that_another_open_transaction_notes_is_noted_by_each_claim(
+    sql: Doors, database: Database
+) -> None:
+    other = Doors(await database.connect())
+    await sql.acquire()
+    await sql.capture()
+    async with other.connection.transaction():
+        await other.acquire(handlers=[], lease=timedelta(hours=2))
+        await sql.acquire(lease=timedelta(hours=2))
+        assert await sql.one("clamp_leases", batch_size=100) == 0
 
 
 async def test_a_claim_does_not_wait_for_a_transaction_that_notes_the_same_length(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 from typing_extensions import override
 
 from retryd.domain.decision import Complete, Decided, Decision, Reschedule
-from retryd.domain.errors import DatabaseUnavailable, Refused
+from retryd.domain.errors import DatabaseUnavailable, Refused, StatementAborted
 from retryd.domain.outcome import Failure, Reject, Success
 from retryd.domain.policy import PRESETS
 from retryd.domain.retry import Retry
 from retryd.handlers.python import PythonHandler
 from retryd.store.queue import Queue
 from retryd.worker.claimer import Claimer
+from retryd.worker.doubt import Doubt
 from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
 from retryd.worker.pruner import Pruner, Retention
@@ -317,3 +319,37 @@ async def test_pruning_makes_partitions_and_forgets_what_is_old(
     assert await bench.place(retry_id) is None
     for table in ("failure_event", "worker", "sleeper"):
         assert await bench.connection.fetchval(f"select count(*) from retryd.{table}") == 0
+
+
+async def test_a_decision_that_waits_for_somebody_s_lock_lets_the_others_go_first(
+    bench: Bench,
+) -> None:
+    def held_up(decided: Sequence[Decided]) -> None:
+        if stuck in [each.retry.id for each in decided]:
+            raise StatementAborted
+
+    queue = FlakyQueue(bench.pool, "parts")
+    queue.faults = [held_up] * 20
+    parts = Parts(bench, queue)
+    await parts.register()
+    ids = [await bench.capture() for _ in range(6)]
+    stuck = ids[0]
+    for retry in await parts.claim():
+        parts.settler.put(Decided(retry, Success(), Complete(), 0.5))
+    for _ in range(12):
+        with suppress(StatementAborted):
+            await parts.settler.step()
+    assert {await bench.place(retry_id) for retry_id in ids[1:]} == {"done"}
+    assert await bench.place(stuck) == "live"
+
+
+async def test_a_doubt_lasts_while_the_row_is_busy(bench: Bench, parts: Parts) -> None:
+    """The first sending is under way in PostgreSQL still, and then it is ours."""
+    await bench.capture()
+    [retry] = await parts.claim()
+    doubt, batch = Doubt(parts.queue), [Decided(retry, Success(), Complete(), 0.5)]
+    doubt.add(batch)
+    assert await doubt.cleared(batch, ["busy"]) == ["busy"]
+    assert await parts.queue.settle_retries(batch) == ["settled"]
+    assert await doubt.cleared(batch, ["stale"]) == ["settled"]
+    assert await doubt.cleared(batch, ["stale"]) == ["stale"]

@@ -65,8 +65,6 @@ def run(
     if not configuration.handlers and not (served and served.handlers):
         logger.warning("no_handlers", extra={"remedy": "give --app or configure handlers"})
 
-    patience_seconds = configuration.retry.shutdown_timeout_seconds + MARGIN_SECONDS
-
     def load() -> Configuration:
         again = compose.load_configuration(config, os.environ, {})
         set_up_logging(again.log.format, again.log.level)
@@ -76,18 +74,20 @@ def run(
         async with compose.open_database(choice) as dsn:
             if processes > 1:
                 argv = argv_of_child(app, config, until_empty=until_empty)
-                fleet = compose.Fleet(argv, processes, configuration, dsn)
-                heed_signals(fleet, patience_seconds)
+                fleet = compose.Fleet(argv, processes, configuration, dsn, until_empty=until_empty)
+                heed_signals(fleet)
                 return await fleet.run()
             async with compose.open_daemon(
                 configuration, load, dsn, served, child, until_empty=until_empty
             ) as daemon:
-                heed_signals(daemon, patience_seconds)
+                heed_signals(daemon)
                 await daemon.run()
             return 0
 
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         status = runner.run(work())
+        for number in ENDS:  # what ends already is not ended by a late signal
+            signal.signal(number, signal.SIG_IGN)
         # The runner waits for threads of the application, which may never end.
         leave_within(LAST_SECONDS, status)
         return status
@@ -108,6 +108,10 @@ def argv_of_child(app: str | None, config: Path | None, *, until_empty: bool) ->
 class Steered(Protocol):
     """What signals steer: one process, or the parent of several."""
 
+    @property
+    def shutdown_seconds(self) -> float:
+        """How long running attempts may still take once it is to stop."""
+
     def stop(self) -> None:
         """Let running attempts end."""
 
@@ -121,11 +125,11 @@ class Steered(Protocol):
         """Write what is in flight to the log."""
 
 
-def heed_signals(steered: Steered, patience_seconds: float) -> None:
+def heed_signals(steered: Steered) -> None:
     """Let signals steer; the second that asks for the end makes it quick.
 
     Plain handlers of the process: those of an event loop are deaf while a handler blocks it. A
-    process that has not ended after `patience_seconds` is ended.
+    process that has not ended MARGIN_SECONDS after its attempts had to is ended.
     """
     loop = asyncio.get_running_loop()
     asked = False
@@ -136,7 +140,7 @@ def heed_signals(steered: Steered, patience_seconds: float) -> None:
             steered.hurry()
             return
         asked = True
-        leave_within(patience_seconds, PROBLEM)
+        leave_within(steered.shutdown_seconds + MARGIN_SECONDS, PROBLEM)
         tell(lambda: logger.info("stopping", extra={"signal": signal.Signals(number).name}))
         tell(steered.stop)
 

@@ -26,12 +26,14 @@ async def ask_alone(call: Call, app_url: str | None) -> list[int]:
     takes 5 s at most. Raises ConfigurationError, Refused, and what asyncpg raises.
     """
     import asyncpg  # noqa: PLC0415 - `import retryd` brings no driver
+    from asyncpg.connect_utils import SessionAttribute  # noqa: PLC0415 - (the same)
 
     connection = await asyncpg.connect(
         find_url(os.environ, app_url),
         timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
         statement_cache_size=0,
+        target_session_attrs=SessionAttribute.read_write,
         server_settings={"application_name": "retryd/resilient"},
     )
     try:

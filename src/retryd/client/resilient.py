@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -123,10 +124,26 @@ class Resilient:
     def _captured_in_thread(self, bound: inspect.BoundArguments, error: Exception) -> bool:
         """Capture on a loop and thread of its own: this thread may have a loop that runs."""
         import asyncio  # noqa: PLC0415 - `import retryd` stays light
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - (the same)
 
-        with ThreadPoolExecutor(1, "retryd-capture") as thread:
-            return thread.submit(asyncio.run, self._captured(bound, error)).result()
+        said: list[bool | Refused] = []
+
+        def capture() -> None:
+            try:
+                said.append(asyncio.run(self._captured(bound, error)))
+            except Refused as refused:
+                said.append(refused)
+
+        # No pool of threads: those take no more work once the main thread has ended.
+        thread = threading.Thread(target=capture, name="retryd-capture")
+        try:
+            thread.start()
+        except RuntimeError as fault:
+            self._note(error, fault)
+            return False
+        thread.join()
+        if said and isinstance(said[0], Refused):
+            raise said[0]
+        return said == [True]
 
     async def _captured(self, bound: inspect.BoundArguments, error: Exception) -> bool:
         """Capture the call that failed; where that fails too, note it on the error.
@@ -143,7 +160,11 @@ class Resilient:
             message = f"the failed call of {self.operation} cannot be captured: {refused}"
             raise Refused(message, refused.sqlstate) from error
         except Exception as fault:  # noqa: BLE001 - the caller gets the error that it is about
-            cause = str(fault) or type(fault).__name__
-            error.add_note(f"retryd: this failure of {self.operation} was not captured: {cause}")
+            self._note(error, fault)
             return False
         return True
+
+    def _note(self, error: Exception, fault: Exception) -> None:
+        """Say on the error that nobody will try again."""
+        cause = str(fault) or type(fault).__name__
+        error.add_note(f"retryd: this failure of {self.operation} was not captured: {cause}")

@@ -70,6 +70,11 @@ class Daemon:
         self._stopping.set()
         self._changed.set()
 
+    @property
+    def shutdown_seconds(self) -> float:
+        """How long running attempts may still take once it is to stop."""
+        return self._configuration.retry.shutdown_timeout_seconds
+
     def hurry(self) -> None:
         """End at once, as any process does at this signal; leases run out, and nothing is lost."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -188,7 +193,7 @@ class Daemon:
             reasons.append(
                 f"PostgreSQL has been away for {away:.0f} s: {self._process.reach.reason}"
             )
-        if self._current is not None:
+        elif self._current is not None:
             reasons += self._current.worker.problems()
         return Readiness(not reasons, tuple(reasons))
 

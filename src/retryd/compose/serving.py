@@ -83,12 +83,22 @@ class Fleet:
     """
 
     def __init__(
-        self, argv: Sequence[str], count: int, configuration: Configuration, dsn: str
+        self,
+        argv: Sequence[str],
+        count: int,
+        configuration: Configuration,
+        dsn: str,
+        *,
+        until_empty: bool,
     ) -> None:
         os.environ["RETRYD_DATABASE_URL"] = dsn  # the children's; on no command line for all to see
         self._http = configuration.http
+        self._shutdown_seconds = configuration.retry.shutdown_timeout_seconds
         self._parent = Parent(
-            argv, count, shutdown_seconds=configuration.retry.shutdown_timeout_seconds
+            argv,
+            count,
+            shutdown_seconds=self._shutdown_seconds,
+            endless=not until_empty,
         )
         self._stopping = asyncio.Event()
 
@@ -96,6 +106,11 @@ class Fleet:
         """Run them until stopped, or until all are done; returns the exit status."""
         async with serving(self._http, self._parent, self._parent.exposition):
             return await self._parent.run(self._stopping)
+
+    @property
+    def shutdown_seconds(self) -> float:
+        """How long the attempts of all may still take once they are to stop."""
+        return self._shutdown_seconds
 
     def stop(self) -> None:
         """Let all drain and end."""

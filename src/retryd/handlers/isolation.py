@@ -13,11 +13,12 @@ from pydantic import TypeAdapter
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.outcome import Cancel, Failure, Outcome, Reject, Snooze, Success
 from retryd.domain.retry import Retry
+from retryd.handlers.kept import without
 from retryd.handlers.process import Ended, Program, run, supervise
 from retryd.handlers.variables import environment, secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from retryd.handlers.python import PythonHandlerSettings
     from retryd.handlers.threads import Threads
@@ -79,17 +80,19 @@ class IsolatedHandler:
     def try_import(self) -> Outcome:
         """Let a process import the function, and nothing else; blocks."""
         given = ASSIGNMENT.dump_json(self._assignment)
-        return outcome_of(supervise(self._program, given, within=IMPORT_SECONDS))
+        ended = supervise(self._program, given, within=IMPORT_SECONDS)
+        return outcome_of(ended, self._program.secrets)
 
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
         """Make one attempt."""
         assignment = replace(self._assignment, retry=retry, timeout_seconds=timeout_seconds)
         given = ASSIGNMENT.dump_json(assignment)
-        return outcome_of(await run(self._program, given, self._threads, f"retry-{retry.id}"))
+        ended = await run(self._program, given, self._threads, f"retry-{retry.id}")
+        return outcome_of(ended, self._program.secrets)
 
 
-def outcome_of(ended: Ended) -> Outcome:
-    """Return what the process reported, or what became of it if that is no report."""
+def outcome_of(ended: Ended, hidden: Collection[str]) -> Outcome:
+    """Return what the process reported without what is to be hidden; no report is a failure."""
     try:
         said = json.loads(ended.report)
     except (ValueError, RecursionError):
@@ -103,13 +106,14 @@ def outcome_of(ended: Ended) -> Outcome:
             "message": str(message),
             "stack": str() | None as stack,
         }:
-            return Failure(error_type, message, stack)
+            shown = None if stack is None else without(stack, hidden)
+            return Failure(error_type, without(message, hidden), shown)
         case {"outcome": "snooze", "delay": float(delay)}:
             return Snooze(delay)
         case {"outcome": "reject", "why": str(why)}:
-            return Reject(why)
+            return Reject(without(why, hidden))
         case {"outcome": "cancel", "why": str(why)}:
-            return Cancel(why)
+            return Cancel(without(why, hidden))
         case _:
             return Failure(DIED, _obituary(ended))
 

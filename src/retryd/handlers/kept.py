@@ -35,8 +35,7 @@ class Kept:
     def text(self, secrets: Collection[str] = ()) -> str:
         """Return the end of it as an error message that can be stored, without the secrets."""
         text = self._kept.decode(errors="replace").replace("\0", "\ufffd")
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, HIDDEN)
+        text = without(text, secrets)
         if self._cut:  # its beginning may be the end of a secret
             text = text[max(map(len, secrets), default=0) :]
         text = text.strip()
@@ -45,3 +44,10 @@ class Kept:
             return text
         room = ERROR_MESSAGE_BYTES - len(CUT_MARK.encode())
         return CUT_MARK + encoded[-room:].decode(errors="ignore")
+
+
+def without(text: str, secrets: Collection[str]) -> str:
+    """Return a text in which none of the secrets can be read."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DONE = 0
 PROBLEM = 1
 MISUSED = 2
+NOT_STARTED = 126
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
@@ -44,11 +45,15 @@ class Life:
 class Child:
     """A place that a process fills, one after the other; may be asked from any thread."""
 
-    def __init__(self, argv: Sequence[str], welcome: Welcome, metrics: MergedMetrics) -> None:
+    def __init__(
+        self, argv: Sequence[str], welcome: Welcome, metrics: MergedMetrics, *, endless: bool
+    ) -> None:
         self.number = welcome.number
         self._argv = argv
         self._welcome = welcome
         self._metrics = metrics
+        self._endless = endless
+        self._was_ready = False
         self._life: Life | None = None
         self._restarts = 0
         self._last_exit: int | None = None
@@ -56,8 +61,9 @@ class Child:
     async def keep(self, ending: asyncio.Event) -> int:
         """Run it until it is done, or ends after `ending` was set; returns its exit code.
 
-        A code of 0 or 2 is final. Any other is a crash: it is started again, each time later, as
-        if for the first time when it had lived a while.
+        Final are 0, but not for one that is to work endlessly, and 1 or 2 before it was ever ready,
+        which it never will be. All else is a crash: it is started again, each time later, as if for
+        the first time when it had lived a while.
         """
         crashes = 0
         while not ending.is_set():
@@ -66,9 +72,9 @@ class Child:
                 code = await self._run(ending)
             except OSError as error:  # no process or file is to be had just now
                 logger.warning("child_not_started", extra={"reason": str(error)})
-                code = PROBLEM
+                code = NOT_STARTED
             self._last_exit = code
-            if ending.is_set() or code in (DONE, MISUSED):
+            if ending.is_set() or self._is_final(code):
                 return code
             steady = time.monotonic() - began_at >= STEADY_SECONDS
             crashes = 1 if steady else crashes + 1
@@ -83,6 +89,11 @@ class Child:
                     await ending.wait()
             self._restarts += 1
         return DONE  # nothing runs that could drain
+
+    def _is_final(self, code: int) -> bool:
+        if code == DONE:
+            return not self._endless
+        return code in (PROBLEM, MISUSED) and not self._was_ready
 
     def signal(self, number: int) -> None:
         """Send a signal; but for the end, only to a process that is far enough to expect it."""
@@ -140,7 +151,7 @@ class Child:
             theirs.close()
             self._life = life = Life(process)
             logger.info("child_started", extra={"child": self.number, "pid": process.pid})
-            listening = asyncio.create_task(listen(ours, life))
+            listening = asyncio.create_task(self._listen(ours, life))
             if ending.is_set():  # too late for the signal that all others got
                 self.signal(signal.SIGTERM)
             try:
@@ -154,13 +165,13 @@ class Child:
         unbegun = ending.is_set() and life.report is None and code == -signal.SIGTERM
         return DONE if unbegun else code
 
-
-async def listen(line: socket.socket, life: Life) -> None:
-    """Take in what a child reports until it ends."""
-    reader, writer = await asyncio.open_connection(sock=line, limit=LONGEST_LINE)
-    try:
-        async for told in reader:
-            life.report = Report.read(told)
-            life.reported_at = time.monotonic()
-    finally:
-        writer.transport.abort()
+    async def _listen(self, line: socket.socket, life: Life) -> None:
+        """Take in what a child reports until it ends."""
+        reader, writer = await asyncio.open_connection(sock=line, limit=LONGEST_LINE)
+        try:
+            async for told in reader:
+                life.report = Report.read(told)
+                life.reported_at = time.monotonic()
+                self._was_ready |= life.report.ready
+        finally:
+            writer.transport.abort()

@@ -25,8 +25,9 @@ logger = logging.getLogger("retryd.processes")
 class Parent:
     """Runs `count` children, each `argv` with `--child FD`; it is their Health and their metrics.
 
-    A child may drain for `shutdown_seconds`; after `margin_seconds` more, in which it settles and
-    says good-bye, it is ended by force. Their metrics are in `directory`, which `run` removes.
+    An `endless` child has never done its work. One may drain for `shutdown_seconds`; after
+    `margin_seconds` more, in which it settles and says good-bye, it is ended by force. Their
+    metrics are in `directory`, which `run` removes.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Parent:
         count: int,
         *,
         shutdown_seconds: float,
+        endless: bool = False,
         margin_seconds: float = MARGIN_SECONDS,
     ) -> None:
         self._end_within_seconds = shutdown_seconds + margin_seconds
@@ -42,7 +44,12 @@ class Parent:
         self.directory = Path(self._directory.name)
         self._metrics = MergedMetrics(self.directory)
         self._children = [
-            Child(argv, Welcome(number, self.directory, self._end_within_seconds), self._metrics)
+            Child(
+                argv,
+                Welcome(number, self.directory, self._end_within_seconds),
+                self._metrics,
+                endless=endless,
+            )
             for number in range(count)
         ]
         self._ending = asyncio.Event()
@@ -50,13 +57,14 @@ class Parent:
     async def run(self, stop: asyncio.Event) -> int:
         """Keep the children until `stop` is set or all are done, then let them drain.
 
-        Returns 0 if all ended well, 2 if one found its configuration unusable, else 1.
+        One that cannot begin ends all. Returns 0 if all ended well, 2 if one found its
+        configuration unusable, else 1.
         """
         keeping = {asyncio.create_task(child.keep(self._ending)) for child in self._children}
         stopping = asyncio.create_task(stop.wait())
         codes: list[int] = []
         try:
-            while keeping and not stop.is_set() and MISUSED not in codes:
+            while keeping and not stop.is_set() and set(codes) <= {DONE}:
                 ended, _ = await asyncio.wait(
                     {*keeping, stopping}, return_when=asyncio.FIRST_COMPLETED
                 )

@@ -68,7 +68,8 @@ def reaching_database() -> Iterator[None]:
         message = f"PostgreSQL refused: {error.args[0]}; check the rights of its user"
         raise DatabaseRefused(message) from error
     except REFUSALS as error:
-        raise DatabaseRefused(unreachable(error)) from error
+        message = f"PostgreSQL refused: {error.args[0]}; check the database URL, and that it exists"
+        raise DatabaseRefused(message) from error
     except OUTAGES as error:
         raise DatabaseUnavailable(unreachable(error)) from error
     except UNFIT as error:  # without the detail, which shows values

@@ -69,7 +69,7 @@ class HttpServer:
         while not self._stopping.is_set():
             try:
                 sockets = listen(self._host, self._port)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # a name that cannot be one, for the latter
                 if not complained:
                     complained = True
                     self._complain(error)
@@ -121,14 +121,14 @@ class HttpServer:
             async with asyncio.timeout(self._again_seconds):
                 await self._stopping.wait()
 
-    def _complain(self, error: OSError) -> None:
-        taken = error.errno == errno.EADDRINUSE
+    def _complain(self, error: OSError | UnicodeError) -> None:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         logger.error(
             "http_port_taken" if taken else "http_not_listening",
             extra={
                 "host": self._host,
                 "port": self._port,
-                "reason": error.strerror or str(error),
+                "reason": str(error),
                 "remedy": "free the port, or set http.port (0: any that is free) or http.host; "
                 "meanwhile the worker works, and the server tries again",
             },

@@ -49,5 +49,9 @@ class Doubt:
                 for decided, result in zip(batch, results, strict=True)
             ]
         if self._tokens:
-            self._tokens.difference_update(decided.retry.claim_token for decided in batch)
+            self._tokens.difference_update(
+                decided.retry.claim_token
+                for decided, result in zip(batch, results, strict=True)
+                if result != "busy"
+            )
         return results

@@ -89,7 +89,10 @@ class Settler(Service):
         except Exception as error:
             if isinstance(error, DatabaseUnavailable) and not isinstance(error, StatementAborted):
                 self._doubt.add(batch)
-            self._waiting.extendleft(reversed(batch))
+            if len(batch) > 1:
+                self._waiting.extendleft(reversed(batch))
+            else:  # it may be the one that somebody's lock holds up: the others first
+                self._waiting.extend(batch)
             raise
         self._take_in(batch, results)
 

@@ -333,12 +333,12 @@ OUTCOMES = st.one_of(
 
 @given(OUTCOMES, st.integers(-64, 255))
 def test_a_report_says_the_outcome_whatever_the_exit_code(outcome: Outcome, code: int) -> None:
-    assert outcome_of(Ended(code, "", report_of(outcome))) == outcome
+    assert outcome_of(Ended(code, "", report_of(outcome)), ()) == outcome
 
 
 @given(st.binary(max_size=60) | OUTCOMES.map(lambda outcome: report_of(outcome)[:-1]))
 def test_what_is_no_report_is_a_death(report: bytes) -> None:
-    died(outcome_of(Ended(0, "", report)))
+    died(outcome_of(Ended(0, "", report), ()))
 
 
 @pytest.mark.parametrize(
@@ -346,9 +346,17 @@ def test_what_is_no_report_is_a_death(report: bytes) -> None:
     [b"null", b"[]", b'{"outcome": "lost"}', b'{"outcome": "snooze", "delay": "1"}', b"[" * 99_999],
 )
 def test_a_report_of_another_shape_is_a_death(report: bytes) -> None:
-    died(outcome_of(Ended(0, "", report)))
+    died(outcome_of(Ended(0, "", report), ()))
 
 
 def test_an_assignment_keeps_the_retry_out_of_logs() -> None:
     shown = repr(Assignment("zoo:run", (), None, None, retry=a_retry(payload_text='"hunter2"')))
     assert "hunter2" not in shown
+
+
+def test_what_is_to_be_hidden_is_hidden_in_every_text_of_a_report() -> None:
+    token = "s3cret-s3cret"
+    failure = Failure("OSError", f"no {token}", f"line 1: {token}")
+    shown = outcome_of(Ended(0, "", report_of(failure)), (token,))
+    assert shown == Failure("OSError", "no ***", "line 1: ***")
+    assert outcome_of(Ended(0, "", report_of(Reject(token))), (token,)) == Reject("***")

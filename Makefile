@@ -56,7 +56,7 @@ bench: setup ## measure retryd beside the floor, on one server in one run
 	$(BIN)/python -m benchmarks
 
 lock: setup ## write requirements/*.txt anew from pyproject.toml
-	$(COMPILE) --extra speed --output-file requirements/run.txt
+	$(COMPILE) --extra server --extra speed --extra otel --output-file requirements/run.txt
 	$(COMPILE) --all-extras --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 wheel: setup ## build the wheel in dist/ and try it in an empty environment

@@ -46,6 +46,31 @@ async def test_claims_whose_backend_was_terminated_behind_their_commit_are_adopt
     assert (ledger.completed, ledger.lost, ledger.duplicates) == (4, 0, 0)
 
 
+async def test_claims_that_commit_after_their_worker_has_looked_for_them_are_adopted(
+    scene: Scene, proxy: Proxy
+) -> None:
+    member = await scene.fleet.started(dsn=proxy.dsn(scene.worker_dsn), **LONG, **RUNG)
+    await until(scene.asleep)
+    async with scene.server.commits_held():
+        await scene.capture(4)
+        [claiming] = await until(lambda: scene.server.held(CLAIM))
+        before = set(await scene.server.backends("retryd/%"))
+        assert proxy.reset() >= 1
+        await until(lambda: idle_anew(scene, before))
+        assert await scene.server.held(CLAIM) == [claiming]
+        assert (await scene.claimed(), member.said("claims_adopted")) == (0, [])
+    await scene.drained()
+    assert sum(line["retries"] for line in member.said("claims_adopted")) == 4
+    ledger = await scene.close()
+    assert (ledger.completed, ledger.lost, ledger.duplicates) == (4, 0, 0)
+
+
+async def idle_anew(scene: Scene, before: set[int]) -> bool:
+    """Tell whether a worker on a new connection looked for its claim, and then claimed nothing."""
+    asleep = "state = 'idle' and query like '%mark_asleep%'"
+    return bool(set(await scene.server.backends("retryd/worker/%", asleep)) - before)
+
+
 async def test_a_claim_in_flight_at_the_end_of_a_worker_leaves_nothing_behind(scene: Scene) -> None:
     member = await scene.fleet.started(**LONG, **RUNG)
     await until(scene.asleep)

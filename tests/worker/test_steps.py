@@ -127,6 +127,73 @@ async def test_a_due_retry_that_cannot_be_had_does_not_keep_the_claimer_busy(
     assert len(parts.leases) == 1
 
 
+class DeafQueue(Queue):
+    """Hears no answer to its next claim, which may have been committed or may be one day."""
+
+    fault: DatabaseUnavailable | None = None
+    looks = 0
+
+    @override
+    async def acquire_retry_batch(
+        self, batch_size: int, lease_seconds: float, handlers: Sequence[str]
+    ) -> list[Retry]:
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        return await super().acquire_retry_batch(batch_size, lease_seconds, handlers)
+
+    @override
+    async def adopt_claims(self, after: int, lease_seconds: float) -> list[Retry]:
+        self.looks += 1
+        return await super().adopt_claims(after, lease_seconds)
+
+
+async def test_a_claim_that_commits_late_is_adopted_once_and_what_was_claimed_meanwhile_is_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retryd.worker.doubt.LOOK_SECONDS", 0.0)
+    queue = DeafQueue(bench.pool, "parts")
+    parts = Parts(bench, queue)
+    await parts.register()
+    await bench.capture()
+    unheard = await bench.database.connect()
+    async with unheard.transaction():
+        claim = "select id from retryd.acquire_retry_batch('parts', 1, '60 s', array['job'])"
+        late = await unheard.fetchval(claim)
+        queue.fault = DatabaseUnavailable()
+        with pytest.raises(DatabaseUnavailable):
+            await parts.claimer.step()
+        meanwhile = await bench.capture()
+        await parts.claimer.step()
+        assert [held.retry.id for held in parts.leases.all()] == [meanwhile]
+    await parts.claimer.step()
+    assert [held.retry.id for held in parts.leases.all()] == [meanwhile, late]
+    await parts.claimer.step()
+    assert parts.runner.room == 2, "each waits once"
+    assert queue.looks == 3
+
+
+async def test_a_claimer_looks_again_soon_for_a_claim_without_an_answer(bench: Bench) -> None:
+    queue = DeafQueue(bench.pool, "parts")
+    parts = Parts(bench, queue)
+    queue.fault = DatabaseUnavailable()
+    with pytest.raises(DatabaseUnavailable):
+        await parts.claimer.step()
+    assert 0 < await parts.claimer.step() <= 1
+    await parts.claimer.step()
+    assert queue.looks == 1, "its second is not over"
+
+
+async def test_a_claim_that_postgresql_gave_up_leaves_no_doubt(bench: Bench) -> None:
+    queue = DeafQueue(bench.pool, "parts")
+    parts = Parts(bench, queue)
+    queue.fault = StatementAborted()
+    with pytest.raises(StatementAborted):
+        await parts.claimer.step()
+    assert await parts.claimer.step() == POLL
+    assert queue.looks == 0
+
+
 async def test_a_settlement_writes_what_was_decided_and_drops_the_leases(
     bench: Bench, parts: Parts
 ) -> None:
@@ -301,6 +368,7 @@ async def test_a_lease_that_is_nearly_over_is_not_run_under(bench: Bench, parts:
     assert (await bench.row(retry.id))["attempt"] == 0
 
 
+@pytest.mark.forgets
 async def test_pruning_makes_partitions_and_forgets_what_is_old(
     bench: Bench, parts: Parts, clock: Clock
 ) -> None:

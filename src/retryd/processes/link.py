@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retryd.own_thread import OwnThread
 from retryd.processes.messages import Report, Welcome
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ class ChildLink:
     def __init__(self, line: socket.socket, welcome: Welcome) -> None:
         self._socket = line
         self._welcome = welcome
-        self._cancelled = False
 
     @classmethod
     def from_fd(cls, fd: int) -> ChildLink:
@@ -63,36 +63,32 @@ class ChildLink:
         A process that does not end by itself in the time that its parent gave it is ended then.
         """
         here = asyncio.get_running_loop()
-        gone = asyncio.Event()
 
         def on_gone() -> None:
             with suppress(RuntimeError):  # the loop is closed: the process is ending anyway
                 here.call_soon_threadsafe(stop)
-                here.call_soon_threadsafe(gone.set)
 
-        def talk() -> None:
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-                runner.run(self._talk(health, on_gone))
+        async def talk(stopping: asyncio.Event) -> None:
+            await self._talk(health, on_gone, stopping)
 
-        thread = threading.Thread(target=talk, name="parent-link", daemon=True)
+        thread = OwnThread("parent-link", talk)
         thread.start()
         try:
-            await gone.wait()
-        except asyncio.CancelledError:
-            self._cancelled = True
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # which ends the thread's reading
+            await thread.ended()
+        finally:
             thread.join()
-            raise
 
-    async def _talk(self, health: Health, on_gone: Callable[[], None]) -> None:
+    async def _talk(
+        self, health: Health, on_gone: Callable[[], None], stopping: asyncio.Event
+    ) -> None:
         reader, writer = await asyncio.open_connection(sock=self._socket)
         reporting = asyncio.create_task(self._report(health, writer))
-        with suppress(OSError):
-            await reader.read()  # ends when the parent does, which says nothing more
+        gone = asyncio.create_task(ended(reader))
+        ending = asyncio.create_task(stopping.wait())
+        await asyncio.wait((gone, ending), return_when=asyncio.FIRST_COMPLETED)
         reporting.cancel()
         writer.transport.abort()
-        if self._cancelled:
+        if stopping.is_set():
             return
         on_gone()
         end = threading.Timer(self._welcome.end_within_seconds, os._exit, (1,))
@@ -115,3 +111,9 @@ class ChildLink:
                 with suppress(OSError):
                     await writer.drain()
             await asyncio.sleep(LOOK_SECONDS)
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    """Wait for the end of the parent, which says nothing more before it."""
+    with suppress(OSError):
+        await reader.read()

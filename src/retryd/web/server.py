@@ -6,15 +6,18 @@ import asyncio
 import errno
 import logging
 import socket
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
+from typing_extensions import override
 
+from retryd.own_thread import OwnThread
 from retryd.web.protocol import PatientProtocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp
 
 AGAIN_SECONDS = 3.0
@@ -37,9 +40,7 @@ class HttpServer:
         self._app = app
         self._again_seconds = again_seconds
         self._address: tuple[str, int] | None = None
-        self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: OwnThread | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -48,41 +49,33 @@ class HttpServer:
 
     def start(self) -> None:
         """Begin, once; returns before it listens."""
-        self._loop = loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, args=(loop,), name="http", daemon=True)
+        self._thread = OwnThread("http", self._work)
         self._thread.start()
 
     def stop(self) -> None:
         """Listen no more, let answers that are under way end, and wait for that: some seconds."""
-        if self._loop is None or self._thread is None:
-            return
-        with suppress(RuntimeError):  # its loop is closed: it was stopped before
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(self._work())
-
-    async def _work(self) -> None:
+    async def _work(self, stopping: asyncio.Event) -> None:
         complained = False
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             try:
                 sockets = listen(self._host, self._port)
             except (OSError, UnicodeError) as error:  # a name that cannot be one, for the latter
                 if not complained:
                     complained = True
                     self._complain(error)
-                await self._rest()
+                await self._rest(stopping)
                 continue
             complained = False
             try:
-                await self._serve(sockets)
+                await self._serve(sockets, stopping)
             except Exception:  # a worker without its server still works
                 logger.exception("http_failed")
-                await self._rest()
+                await self._rest(stopping)
 
-    async def _serve(self, sockets: list[socket.socket]) -> None:
+    async def _serve(self, sockets: list[socket.socket], stopping: asyncio.Event) -> None:
         config = uvicorn.Config(
             self._app,
             http=PatientProtocol,
@@ -98,12 +91,8 @@ class HttpServer:
             timeout_graceful_shutdown=LAST_SECONDS,
             h11_max_incomplete_event_size=HEAD_BYTES,
         )
-        server = uvicorn.Server(config)
-        self._address = sockets[0].getsockname()[:2]
-        host, port = self._address
-        shown = f"[{host}]" if ":" in host else host
-        logger.info("http_listening", extra={"address": f"http://{shown}:{port}"})
-        ending = asyncio.create_task(self._end(server))
+        server = Server(config, lambda: self._listening(sockets[0]))
+        ending = asyncio.create_task(self._end(server, stopping))
         try:
             await server.serve(sockets)
         finally:
@@ -112,14 +101,19 @@ class HttpServer:
             for each in sockets:
                 each.close()
 
-    async def _end(self, server: uvicorn.Server) -> None:
-        await self._stopping.wait()
+    def _listening(self, first: socket.socket) -> None:
+        self._address = host, port = first.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("http_listening", extra={"address": f"http://{shown}:{port}"})
+
+    async def _end(self, server: uvicorn.Server, stopping: asyncio.Event) -> None:
+        await stopping.wait()
         server.should_exit = True
 
-    async def _rest(self) -> None:
+    async def _rest(self, stopping: asyncio.Event) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._again_seconds):
-                await self._stopping.wait()
+                await stopping.wait()
 
     def _complain(self, error: OSError | UnicodeError) -> None:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
@@ -133,6 +127,20 @@ class HttpServer:
                 "meanwhile the worker works, and the server tries again",
             },
         )
+
+
+class Server(uvicorn.Server):
+    """Tells when it takes connections, and not before."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from retryd.domain.decision import Decided, Release
+from retryd.domain.errors import StatementAborted
 from retryd.worker.batch import Batch
+from retryd.worker.doubt import ClaimDoubt
+from retryd.worker.leases import TRUSTED
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 # A due retry that no claim can have, since somebody else has locked it, must not make us spin.
 BLOCKED_SECONDS = 0.05
+# How late a claim is still looked for: twice as long as any statement is waited for.
+LATE_SECONDS = 20.0
 
 logger = logging.getLogger("retryd.worker")
 
@@ -53,7 +58,8 @@ class Claimer(Service):
         self._batch = Batch(batch_size)
         self._poll_seconds = poll_seconds
         self._short_of_room = False
-        self._in_doubt = False  # a claim was sent whose answer never came
+        # A look renews what was claimed since as well: it is over before any of that is given up.
+        self._doubt = ClaimDoubt(min(LATE_SECONDS, leases.seconds * TRUSTED))
         self._marked_asleep = False
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +82,18 @@ class Claimer(Service):
     @override
     async def step(self) -> float:
         """Claim one batch; return how long nothing more is expected."""
-        self._runner.put(await self._adopt())
+        if self._doubt.look_in(time.monotonic()) == 0:
+            self._runner.put(await self._adopt())
+        pause = await self._claim_due()
+        return min(pause, self._doubt.look_in(time.monotonic()))
+
+    async def give_back(self, settler: Settler) -> None:
+        """Give back what a claim brought whose answer never came."""
+        if self._doubt:
+            for retry in await self._adopt():
+                settler.put(Decided(retry, None, Release()))
+
+    async def _claim_due(self) -> float:
         asked = min(self._batch.size, self._runner.room)
         self._short_of_room = asked == 0
         if self._short_of_room:
@@ -96,30 +113,28 @@ class Claimer(Service):
         self._next_at = min(self._next_at, time.monotonic() + due_in)
         return due_in
 
-    async def give_back(self, settler: Settler) -> None:
-        """Give back what a claim brought whose answer never came."""
-        for retry in await self._adopt():
-            settler.put(Decided(retry, None, Release()))
-
     async def _claim(self, asked: int) -> list[Retry]:
         asked_at = time.monotonic()
-        self._in_doubt = True
-        with self._batch.trying(asked):
-            retries = await self._queue.acquire_retry_batch(
-                asked, self._leases.seconds, self._handlers
-            )
-        self._in_doubt = False
+        try:
+            with self._batch.trying(asked):
+                retries = await self._queue.acquire_retry_batch(
+                    asked, self._leases.seconds, self._handlers
+                )
+        except StatementAborted:  # it answered, and took nothing
+            raise
+        except BaseException:
+            self._doubt.add(self._leases.last_token, time.monotonic())
+            raise
+        self._doubt.told(retries)
         self._observer.claimed(len(retries), time.monotonic() - asked_at)
         self._leases.add(retries, asked_at)
         return retries
 
     async def _adopt(self) -> list[Retry]:
         """Take in what a claim without an answer brought: it may have been made all the same."""
-        if not self._in_doubt:
-            return []
         asked_at = time.monotonic()
-        retries = await self._queue.adopt_claims(self._leases.last_token, self._leases.seconds)
-        self._in_doubt = False
+        found = await self._queue.adopt_claims(self._doubt.after, self._leases.seconds)
+        retries = self._doubt.looked(found, asked_at)
         self._leases.add(retries, asked_at)
         if retries:
             logger.warning("claims_adopted", extra={"retries": len(retries)})

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from retryd.domain.errors import DatabaseUnavailable
+from retryd.own_thread import OwnThread
 from retryd.worker.claimer import Claimer
 from retryd.worker.doorbell import Doorbell
 from retryd.worker.expirer import Expirer
 from retryd.worker.gauge_reader import GaugeReader
 from retryd.worker.lease_keeper import LeaseKeeper, LeaseWatch
 from retryd.worker.leases import Leases
-from retryd.worker.own_thread import OwnThread
 from retryd.worker.presence import Presence
 from retryd.worker.pruner import Pruner
 from retryd.worker.rescuer import Rescuer
@@ -25,7 +26,7 @@ from retryd.worker.sweeper import Sweeper
 from retryd.worker.until_empty import UntilEmpty
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
     from retryd.domain.policy import Policy
     from retryd.ports import Handler, Observer
@@ -96,7 +97,7 @@ class Worker:
                 lease_seconds=plan.lease_seconds,
                 every_seconds=plan.poll_seconds,
             ),
-            Expirer(queue, plan.poll_seconds),
+            Expirer(queue, observer, plan.poll_seconds),
             Sweeper(queue, plan.poll_seconds),
             Pruner(queue, plan.retention),
             self._presence,
@@ -169,7 +170,7 @@ class Worker:
     async def run(self) -> None:
         """Work until told to retire or to stop, and leave nothing behind."""
         loop = asyncio.get_running_loop()
-        keeper = OwnThread("lease-keeper", lambda: self._keeping(loop))
+        keeper = OwnThread("lease-keeper", partial(self._keep_leases, loop))
         if self._plan.until_empty:
             self._keepers.append(UntilEmpty(self._lines.reads, self._serves, self.stop))
         keeping = [
@@ -202,11 +203,14 @@ class Worker:
                 await self._queue.worker_gone()
         logger.info("worker_stopped", extra={"worker": self.id})
 
-    @asynccontextmanager
-    async def _keeping(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[LeaseKeeper]:
-        """Open the lease keeper; runs in its thread."""
+    async def _keep_leases(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        """Renew leases until told to stop; runs in its thread."""
         async with self._lines.keeping() as queue:
-            yield LeaseKeeper(queue, self._leases, self._watch, loop)
+            keeper = LeaseKeeper(queue, self._leases, self._watch, loop)
+            keeping = asyncio.create_task(keeper.run())
+            await stopping.wait()
+            keeping.cancel()
+            await asyncio.wait((keeping,))
 
     async def _drain(self, claiming: asyncio.Task[None] | None) -> None:
         """Claim no more, give back what has not started, let running attempts end, settle all."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from retryd.store.errors import reaching_database
 from retryd.store.pool import CONNECT_TIMEOUT_SECONDS
@@ -43,6 +44,7 @@ async def open_listener(
             dsn,
             timeout=CONNECT_TIMEOUT_SECONDS,
             server_settings={"application_name": application},
+            target_session_attrs=SessionAttribute.read_write,  # a standby cannot be listened to
         )
         try:
             await connection.add_listener(CHANNEL, lambda *_: on_ring())

@@ -60,9 +60,20 @@ class Leases:
         """Return everything that is held."""
         return list(self._held.values())
 
-    def add(self, retries: Iterable[Retry], asked_at: float) -> None:
-        """Hold newly claimed retries; `asked_at` is the time *before* the claim was sent."""
+    def add(self, retries: Collection[Retry], asked_at: float) -> None:
+        """Hold newly claimed retries; `asked_at` is the time *before* the claim was sent.
+
+        What is held of them under another token is lost: it would run beside the new claim.
+        """
         deadline = asked_at + self.seconds * TRUSTED
+        claimed = {retry.id: retry.claim_token for retry in retries}
+        self.lose(
+            [
+                old.retry.claim_token
+                for old in self.all()
+                if claimed.get(old.retry.id, old.retry.claim_token) != old.retry.claim_token
+            ]
+        )
         for retry in retries:
             self._held[retry.claim_token] = Held(retry, asked_at, deadline)
             self.last_token = max(self.last_token, retry.claim_token)

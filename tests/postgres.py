@@ -40,6 +40,43 @@ MOVABLE_CLOCK = """
     as $$ select clock_timestamp() + (select c.ahead from retryd_test.clock c) $$;
 """
 
+# An account of what was accepted, tried and ended, kept by triggers in the same transactions.
+BOOKS = """
+    create schema books;
+    create table books.entry (
+        number bigint generated always as identity, id bigint not null, page text not null);
+    create table books.attempt (
+        number bigint generated always as identity, retry bigint not null, token bigint not null);
+    create function books.note() returns trigger language plpgsql security definer as $$
+    begin
+        insert into books.entry (id, page) select f.id, tg_argv[0] from fresh f;
+        return null;
+    end $$;
+    create function books.note_again() returns trigger language plpgsql security definer as $$
+    begin
+        insert into books.entry (id, page)
+        select f.id, 'dead' from fresh f where f.status = 'failed';
+        return null;
+    end $$;
+    create function books.note_attempt() returns trigger language plpgsql security definer as $$
+    begin
+        insert into books.attempt (retry, token) select f.retry, f.claim_token from fresh f;
+        return null;
+    end $$;
+    create trigger books after insert on retryd.failure_event referencing new table as fresh
+        execute function books.note('captured');
+    create trigger books after insert on retryd.retry_queue referencing new table as fresh
+        execute function books.note('live');
+    create trigger books after insert on retryd.retry_archive referencing new table as fresh
+        execute function books.note('done');
+    create trigger books after insert on retryd.dead_letter referencing new table as fresh
+        execute function books.note('dead');
+    create trigger books_again after update on retryd.dead_letter referencing new table as fresh
+        execute function books.note_again();
+    create trigger books after insert on retryd.retry_attempt referencing new table as fresh
+        execute function books.note_attempt();
+"""
+
 
 class Database:
     """A database that lives for one test, and the connections that the test opened to it."""
@@ -53,6 +90,10 @@ class Database:
         connection = await asyncpg.connect(self.dsn)
         self._connections.append(connection)
         return connection
+
+    async def open_books(self) -> None:
+        """Let a database that was migrated in the test keep books; copies of the template do."""
+        await (await self.connect()).execute(BOOKS)
 
     def disconnect(self) -> None:
         """Break what the test left open."""
@@ -92,7 +133,7 @@ class Cluster:
             await self.drop(name)
 
     async def create_template(self) -> str:
-        """Make a database with the schema of retryd and a clock that tests can move.
+        """Make a database with the schema of retryd, a clock that tests can move, and books.
 
         Roles belong to the server: they are made by a superuser only, others do without them.
         """
@@ -101,6 +142,7 @@ class Cluster:
         try:
             await migrate(dsn, roles=await self._is_superuser())
             await self._execute(MOVABLE_CLOCK, dsn)
+            await self._execute(BOOKS, dsn)
         except BaseException:
             await self.drop(name)
             raise

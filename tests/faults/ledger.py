@@ -8,28 +8,24 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from tests.books import balanced
 from tests.faults.fleet import Fleet
 from tests.postgres import Connection
+from tests.remains import no_session_left
 from tests.waiting import until
 
 PLACES = "select id, place from retryd.place"
-BOUNDS = """
-    select id, attempt, lost_attempts, max_retries from retryd.retry_archive
-    union all
-    select id, attempt, lost_attempts, max_retries from retryd.dead_letter
-    union all
-    select id, attempt, lost_attempts, max_retries from retryd.retry_queue
+LOST = """
+    select id, max(lost_attempts) as lost
+    from (
+        select id, lost_attempts from retryd.retry_archive
+        union all
+        select id, lost_attempts from retryd.dead_letter
+        union all
+        select id, lost_attempts from retryd.retry_queue
+    ) r
+    group by id
 """
-TOKENS = """
-    select retry, array_agg(claim_token order by life, ended_at, claim_token) as tokens
-    from retryd.retry_attempt
-    group by retry
-"""
-SESSIONS = """
-    select application_name, state, query from pg_stat_activity
-    where application_name like 'retryd/%' and datname = current_database()
-"""
-DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_database()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +72,9 @@ async def balance(
     assert sorted(row["id"] for row in places) == ids, "each accepted retry is in exactly one place"
     place = {row["id"]: row["place"] for row in places}
 
-    lost: dict[int, int] = {}
-    for row in await connection.fetch(BOUNDS):
-        reported = row["attempt"] - row["lost_attempts"]
-        # An attempt that runs is counted, and not reported yet.
-        assert reported <= row["max_retries"], f"too many attempts: {dict(row)}"
-        assert row["lost_attempts"] <= max_lost, f"too many lost: {dict(row)}"
-        lost[row["id"]] = max(row["lost_attempts"], lost.get(row["id"], 0))
+    await balanced(connection, max_lost=max_lost)
+    lost = {row["id"]: row["lost"] for row in await connection.fetch(LOST)}
 
-    for row in await connection.fetch(TOKENS):
-        tokens = row["tokens"]
-        assert tokens == sorted(set(tokens)), f"tokens of {row['retry']} do not grow: {tokens}"
     started = Counter(effect.token for effect in fleet.effects("start"))
     assert not [token for token, times in started.items() if times > 1], "a token ran twice"
 
@@ -96,8 +84,9 @@ async def balance(
     excess = {id: effects[id] - 1 - lost[id] for id in ids if effects[id] > 1 + lost[id]}
     assert sum(excess.values()) <= unknown, f"effects beyond 1 + lost: {excess}"
 
-    await nothing_left(connection, fleet)
-    assert await connection.fetchval(DEADLOCKS) == 0, "there were deadlocks"
+    assert not [member.pid for member in fleet.members if member.running], "a member still runs"
+    await until(lambda: not fleet.left())
+    await no_session_left(connection, named="retryd/%")
     ledger = Ledger(
         accepted=len(ids),
         completed=len(done),
@@ -111,13 +100,3 @@ async def balance(
     )
     print(ledger)  # noqa: T201
     return ledger
-
-
-async def nothing_left(connection: Connection, fleet: Fleet) -> None:
-    """Fail unless every process of the fleet and every session of retryd ends."""
-    assert not [member.pid for member in fleet.members if member.running], "a member still runs"
-
-    async def nothing() -> bool:
-        return not fleet.left() and not await connection.fetch(SESSIONS)
-
-    await until(nothing)

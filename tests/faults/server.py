@@ -65,6 +65,10 @@ class Server:
         os.kill(self._postgres.pid, signal.SIGQUIT)
         await self._postgres.stop()
 
+    async def position(self) -> str:
+        """Return how far its log of changes is written."""
+        return str((await self.fetch("select pg_current_wal_lsn()::text"))[0][0])
+
     async def mend(self) -> None:
         """Undo what a test did to it: start it, let all backends go on, reset every setting."""
         self.thaw_all()

@@ -162,6 +162,7 @@ async def steps(server: Server, offset: Path, folder: Path) -> None:
     cluster = Cluster(server.dsn)
     async with cluster.database() as database, Fleet.of(database.dsn, folder) as fleet:
         await migrate(database.dsn)
+        await database.open_books()
         scene = Scene(server, database, fleet)
         await scene.capture(4, do="hang")
         first = await fleet.started()

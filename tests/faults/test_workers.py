@@ -15,6 +15,8 @@ import asyncpg
 import pytest
 
 import retryd
+from retryd.testing import make_retry
+from retryd.worker.leases import Leases
 from tests.faults.fleet import Effect, Member
 from tests.faults.scene import Scene
 from tests.waiting import until
@@ -25,7 +27,7 @@ SHORT = {"RETRYD_RETRY__LEASE_SECONDS": "1", "RETRYD_RETRY__POLL_INTERVAL_SECOND
 PATIENT = {"RETRYD_RETRY__SHUTDOWN_TIMEOUT_SECONDS": "60"}
 
 CRASHING = """
-import ctypes, os, pathlib, sys
+import contextlib, ctypes, os, pathlib, sys
 import retryd
 from application import HERE, app, note
 
@@ -41,6 +43,13 @@ async def crash(retry):
                     pass
         case "boot again" if retry.attempt == 1:
             os.execv(sys.executable, sys.orig_argv)
+        case "eat":
+            kept = []
+            for size in (2**20, 2**10):
+                with contextlib.suppress(MemoryError):
+                    while True:
+                        kept.append(bytearray(size))
+            kept.append(bytearray(2**20))
     note(retry, "effect")
 
 def eat(retry):
@@ -279,6 +288,36 @@ async def test_an_attempt_that_takes_all_memory_fails_alone(
     assert (ledger.completed, ledger.dead, ledger.lost) == (6, 1, 0)
 
 
+async def test_an_attempt_that_takes_all_memory_of_its_worker_fails_and_the_others_go_on(
+    scene: Scene, crashing: tuple[str, ...]
+) -> None:
+    member = await scene.fleet.started(*crashing)
+    await scene.capture(2, do="hang")
+    await begun(scene, 2)
+    all_there_is = addressed(member) + 128 * 2**20
+    resource.prlimit(member.pid, resource.RLIMIT_AS, (all_there_is, all_there_is))
+    hungry = await scene.capture(operation="crash.run", do="eat")
+    await until(lambda: dead_of(scene, hungry, "MemoryError"), within=20)
+    scene.fleet.go_on()
+    await scene.capture(5)
+    await scene.drained()
+    assert member.running
+    ledger = await scene.close()
+    assert (ledger.completed, ledger.dead, ledger.lost, ledger.effects) == (7, 1, 0, 7)
+
+
+def addressed(member: Member) -> int:
+    """Return how many bytes of addresses a worker has; its limit is on these."""
+    pages = int(Path(f"/proc/{member.pid}/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+async def dead_of(scene: Scene, id: int, error_type: str) -> bool:
+    """Tell whether a retry has spent its attempts on this error."""
+    letter = "select reason, error_type from retryd.dead_letter where id = $1"
+    return [tuple(row) for row in await rows(scene, letter, id)] == [("exhausted", error_type)]
+
+
 async def test_leases_are_renewed_while_a_worker_drains(scene: Scene) -> None:
     await scene.capture(2, do="hang")
     first = await scene.fleet.started(**SHORT, **PATIENT)
@@ -384,11 +423,24 @@ async def test_a_claim_whose_deadline_has_passed_is_not_started(scene: Scene) ->
     [tail] = held.keys() - {first.id}
     member.freeze()
     await until(lambda: scene.value(f"select ({LEASES}) <= retryd.now()", scene.ids))
+    taken = await rows(scene, "select id from retryd.take_expired_leases('other', 9, '1 s')")
+    assert {row["id"] for row in taken} == set(scene.ids)
+    scene.fleet.go_on()  # so that the slot is free for it as soon as the worker goes on
     member.thaw()
-    scene.fleet.go_on()
     await scene.drained()
     assert held[tail] not in {effect.token for effect in scene.fleet.effects("start")}
-    assert (await scene.close()).completed == 2
+    ledger = await scene.close()
+    assert (ledger.completed, ledger.lost) == (2, 2)
+
+
+def test_what_was_taken_back_just_before_its_start_is_not_started() -> None:
+    retry = make_retry()
+    leases = Leases(seconds=1.0)
+    leases.add([retry], 0.0)
+    held = leases.get(retry)
+    assert held is not None
+    assert leases.take_back(1.0) == [retry]
+    assert not leases.start(held, 1.0, 30.0, None)
 
 
 async def test_memory_does_not_grow_with_the_number_of_event_types(scene: Scene) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from retryd.domain.errors import StatementAborted
-from retryd.store import schema
+from retryd.store import revisions, schema
 from tests.postgres import Connection, Database
 from tests.waiting import until
 
@@ -40,6 +40,7 @@ class Worker:
 async def prepared(database: Database) -> Worker:
     """Migrate, register a handler, and give a worker that waits for no lock longer than 1 s."""
     await schema.migrate(database.dsn)
+    await database.open_books()
     connection = await database.connect()
     await connection.execute("select retryd.register_handler('work', array['work.*'])")
     await connection.execute("set lock_timeout = '1s'")
@@ -88,7 +89,7 @@ async def test_a_migration_waits_for_a_reader_in_turns_and_stops_no_worker(
         await until(lambda: watch.fetchval(LOCKED_OUT))
         await worker.round()
     await migrating
-    await schema.check(watch)
+    await revisions.check(watch)
 
 
 async def test_a_migration_that_never_gets_its_turn_changes_nothing_and_says_why(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from retryd.domain.errors import Refused
 from retryd.domain.limits import check_event_type
+from retryd.domain.patterns import operation_of
 from tests.postgres import Connection
 from tests.sql.doors import Doors, refused
 
@@ -18,6 +20,7 @@ DIGITS = "9" * 5000
 DEEP = "[" * 5000 + "]" * 5000
 BOMB = "[1e131071]"
 LONG = "x" * 256
+HUGE = "".join(random.Random(7).choices("0123456789abcdef", k=3000))  # too long for an index, too
 
 BAD: dict[str, tuple[dict[str, object], str]] = {
     "event type missing": ({"event_type": None}, "event_type is missing"),
@@ -29,6 +32,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "only a dot": ({"event_type": "."}, "dot"),
     "event type with a space": ({"event_type": "a b"}, "letters, digits"),
     "event type with a star": ({"event_type": "a.*"}, "letters, digits"),
+    "event type of 1,000 dots": ({"event_type": "a." * 1000 + "failed"}, "2006 characters"),
     "event type with a newline": ({"event_type": "a.failed\n"}, "letters, digits"),
     "event type with a wide dot": ({"event_type": "a\u3002failed"}, "letters, digits"),
     "event type with a foreign letter": ({"event_type": "ärger"}, "letters, digits"),
@@ -37,6 +41,9 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "source of 256 bytes": ({"source": "ä" * 128}, "source has 256 bytes"),
     "correlation id of 256 bytes": ({"correlation_id": LONG}, "correlation_id has 256 bytes"),
     "error type of 256 bytes": ({"error_type": LONG}, "error_type has 256 bytes"),
+    "event id of 3,000 bytes": ({"event_id": HUGE}, "event_id has 3000 bytes"),
+    "source of 3,000 bytes": ({"source": HUGE}, "source has 3000 bytes"),
+    "ordering key of 3,000 bytes": ({"ordering_key": HUGE}, "ordering_key has 3000 bytes"),
     "ordering key empty": ({"ordering_key": ""}, "ordering_key has 0 bytes"),
     "ordering key of 256 bytes": ({"ordering_key": LONG}, "ordering_key has 256 bytes"),
     "priority 42": ({"priority": 42}, "priority 42 is out of range; 0 runs first"),
@@ -44,6 +51,8 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "number of 5,000 digits": ({"payload": f"[{DIGITS}]"}, "more than 308 digits"),
     "number with 309 decimals": ({"payload": f"[0.{'1' * 309}]"}, "more than 308 digits"),
     "number bomb": ({"payload": BOMB}, "more than 308 digits"),
+    "a thousand number bombs": ({"payload": f"[{', '.join(['1e131071'] * 1000)}]"}, "308 digits"),
+    "infinite as a float": ({"payload": "[1e400]"}, "more than 308 digits"),
     "tiny number": ({"payload": "[1e-16000]"}, "more than 308 digits"),
     "number bomb below keys": ({"payload": f'{{"a": {{"b": {BOMB}}}}}'}, "308 digits"),
     "number bomb in attributes": ({"attributes": f'{{"a": {BOMB}}}'}, "attributes has a number"),
@@ -54,6 +63,24 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "attributes over 16 KiB": ({"attributes": json.dumps({"a": "x" * 16384})}, "16384 are allowed"),
     "attributes that are no object": ({"attributes": "[]"}, "must be a JSON object"),
     "attributes null": ({"attributes": "null"}, "must be a JSON object"),
+}
+TEXTS = ("event_id", "source", "correlation_id", "error_type", "error_message", "ordering_key")
+NO_JSON = {
+    "half of a surrogate pair": b'"\\ud800"',
+    "the other half": b'{"a": "\\udc00"}',
+    "halves in the wrong order": b'"\\udc00\\ud800"',
+    "NaN": b"[NaN]",
+    "infinity": b"[-Infinity]",
+    "bytes that are no text": b'"\xff\xfe"',
+    "a surrogate as bytes": b'"\xed\xa0\x80"',
+    "a NUL byte": b'"\x00"',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "half of it": b'{"a": ',
+    "more than one": b"{} {}",
+    "single quotes": b"{'a': 1}",
+    "a comma too many": b"[1, 2, ]",
+    "a leading zero": b"[007]",
+    "nothing": b"",
 }
 FINE: dict[str, dict[str, object]] = {
     "200 characters": {"event_type": "x" * 200},
@@ -132,6 +159,7 @@ async def test_what_is_within_the_limits_comes_in_and_goes_out(
         ('[{"event_type": "a", "priority": "high"}, {}]', "^event 0: .*priority"),
         ('[{"event_type": "a", "priority": 1.5}]', "^event 0: .*priority"),
         ('[{"event_type": "a", "priority": 1e131071}]', "^event 0: .*priority"),
+        ('[{"event_type": "a", "priority": 4294967297}]', "^event 0: .*priority"),
         ('[{"event_type": "a", "not_before": "tomorrowish"}]', "^event 0: .*not_before"),
         (
             '[{"event_type": "a", "not_before": "infinity"}]',
@@ -163,16 +191,20 @@ async def test_a_refusal_is_short_whatever_came_in(sql: Doors) -> None:
             assert len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize("levels", [6000, 6500, 7000, 8000, 12000])
+@pytest.mark.parametrize("levels", [6000, 6500, 7000, 8000, 12000, 20000])
 async def test_nesting_at_which_postgresql_itself_gives_up_stores_nothing(
-    levels: int, sql: Doors, connection: Connection
+    levels: int, sql: Doors
 ) -> None:
-    with pytest.raises(Exception, match=r"nested deeper|stack depth"):
-        await sql.capture(payload="[" * levels + "]" * levels)
+    deep = "[" * levels + "]" * levels
+    with pytest.raises(asyncpg.PostgresError, match=r"nested deeper|stack depth"):
+        await sql.capture(payload=deep)
+    bulk = f'[{{"event_type": "work.do", "payload": {deep}}}]'
+    with pytest.raises(asyncpg.PostgresError, match=r"nested deeper|stack depth"):
+        await sql.rows("capture_failures", events=bulk)
     assert await sql.count("failure_event") == 0
 
 
-async def test_a_null_character_never_reaches_a_table(sql: Doors, connection: Connection) -> None:
+async def test_a_null_character_never_reaches_a_table(sql: Doors) -> None:
     for body in ('{"a": "\\u0000"}', '{"\\u0000": 1}'):
         with refused("22P05"):  # PostgreSQL's own, when the text becomes jsonb, before the call
             await sql.capture(payload=body)
@@ -181,6 +213,69 @@ async def test_a_null_character_never_reaches_a_table(sql: Doors, connection: Co
                 "capture_failures", events=f'[{{"event_type": "work.do", "payload": {body}}}]'
             )
     assert await sql.count("failure_event") == 0
+
+
+async def test_a_null_character_in_a_key_or_an_error_never_reaches_a_table(sql: Doors) -> None:
+    for name in ("event_type", *TEXTS):
+        with refused("22021"):
+            await sql.capture(**{"event_type": "work.do", name: "a\x00b"})
+        event = {"event_type": "work.do", name: "a\x00b"}
+        with refused("22P05"):
+            await sql.rows("capture_failures", events=json.dumps([event]))
+    assert await sql.count("failure_event") == 0
+
+
+@pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON.keys())
+async def test_what_is_no_json_is_refused_before_the_call(body: bytes, sql: Doors) -> None:
+    single = "select retryd.capture_failure('work.do', convert_from($1, 'UTF8')::jsonb)"
+    bulk = "select retryd.capture_failures(convert_from($1, 'UTF8')::jsonb)"
+    for call, text in ((single, body), (bulk, b'[{"event_type": "a", "payload": %s}]' % body)):
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await sql.connection.execute(call, text)
+        assert caught.value.sqlstate in {"22P02", "22P05", "22021"}
+    assert await sql.count("failure_event") == 0
+
+
+async def test_of_a_key_given_twice_the_last_one_counts_as_jsonb_has_it(sql: Doors) -> None:
+    await sql.capture("work.do", payload='{"a": 1, "a": 2}')
+    [row] = await sql.acquire()
+    assert row["payload"] == '{"a": 2}'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "9007199254740993",
+        "-9223372036854775809",
+        "[1.10, 0.1000000000000000055511151231257827, 3.000]",
+        f"[{'9' * 308}, -{'8' * 308}, 0.{'7' * 308}]",
+    ],
+    ids=["2^53 + 1", "beyond 64 bits", "decimals", "308 digits"],
+)
+async def test_every_digit_of_a_number_comes_out_as_it_went_in(payload: str, sql: Doors) -> None:
+    await sql.capture("work.do", payload=payload)
+    bulk = f'[{{"event_type": "work.do", "not_before": "2000-01-01", "payload": {payload}}}]'
+    await sql.rows("capture_failures", events=bulk)
+    assert [row["payload"] for row in await sql.acquire()] == [payload, payload]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"priority": 10},
+        {"priority": -1},
+        {"max_retries": 0},
+        {"max_retries": -3},
+        {"first_delay_low": -1},
+        {"first_delay_low": 3, "first_delay_high": 2},
+    ],
+    ids=str,
+)
+async def test_a_policy_out_of_range_is_not_published(wrong: dict[str, int], sql: Doors) -> None:
+    fine = {"name": "mine", "max_retries": 3, "first_delay_low": 1, "first_delay_high": 2}
+    with pytest.raises(asyncpg.CheckViolationError):
+        await sql.rows("publish_policies", policies=json.dumps([fine | wrong]))
+    assert await sql.rows("publish_policies", policies=json.dumps([fine])), "it was not there"
 
 
 async def test_ten_thousand_events_are_one_call(sql: Doors) -> None:
@@ -228,3 +323,16 @@ async def test_sql_and_python_take_the_same_event_types(text: str, sql: Doors) -
         text,
     )
     assert (problem is None) is expected
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    parts=st.lists(st.sampled_from(["failed", "error", "timeout", "Failed", "a", "", "x_error"]))
+)
+async def test_sql_and_python_name_the_same_operation(parts: list[str], sql: Doors) -> None:
+    event_type = ".".join(parts)
+    assert await sql.one("operation_of", event_type=event_type) == operation_of(event_type)

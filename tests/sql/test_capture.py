@@ -130,6 +130,7 @@ async def test_a_duplicate_returns_the_ids_wherever_they_are(sql: Doors) -> None
     assert await sql.capture(event_id="e") == claim["id"]
 
 
+@pytest.mark.forgets
 async def test_a_duplicate_of_what_was_deleted_returns_nothing_and_stores_nothing(
     sql: Doors,
 ) -> None:

@@ -16,8 +16,11 @@ PRODUCER = {"capture_failure", "capture_failures"}
 OPERATOR = {
     "cancel_retry",
     "delete_dead_letter",
+    "delete_dead_letters",
+    "import_dead_letters",
     "pause_handler",
     "replay_dead_letter",
+    "replay_dead_letters",
     "resolve_dead_letter",
     "resume_handler",
     "retry_now",
@@ -71,7 +74,9 @@ async def test_a_producer_may_capture_and_nothing_else(connection: Connection) -
 
 
 async def test_a_reader_may_call_nothing_that_writes(connection: Connection) -> None:
-    assert await may(connection, "retryd_reader") == {"matches", "now", "operation_of"}
+    assert await may(connection, "retryd_reader") == {
+        *("explain_retry", "matches", "now", "operation_of")
+    }
 
 
 async def test_the_verbs_of_operators_are_theirs(connection: Connection) -> None:

@@ -123,6 +123,7 @@ async def test_handlers_are_published_in_one_order(rivals: Rivals, sql: Doors) -
     await waiting
 
 
+@pytest.mark.forgets
 async def test_dead_letters_are_pruned_in_the_order_of_their_ids(
     rivals: Rivals, sql: Doors, clock: Clock
 ) -> None:
@@ -142,6 +143,7 @@ async def test_dead_letters_are_pruned_in_the_order_of_their_ids(
     assert await waiting == 2
 
 
+@pytest.mark.forgets
 async def test_who_waited_for_a_prune_finds_its_partitions_gone_and_goes_on(
     rivals: Rivals, sql: Doors, clock: Clock
 ) -> None:
@@ -252,6 +254,7 @@ async def deadlocks(connection: Connection) -> int:
     return counted
 
 
+@pytest.mark.forgets
 async def test_in_a_storm_of_all_verbs_nobody_meets_a_deadlock_and_nothing_is_lost(
     database: Database, sql: Doors, connection: Connection, clock: Clock
 ) -> None:
@@ -294,6 +297,7 @@ async def test_in_a_storm_of_all_verbs_nobody_meets_a_deadlock_and_nothing_is_lo
     assert set(storm.ids) - storm.deleted <= set(places) <= set(storm.ids)
 
 
+@pytest.mark.deadlocks
 async def test_a_deadlock_is_counted_where_the_storm_looks(
     rivals: Rivals, sql: Doors, connection: Connection
 ) -> None:

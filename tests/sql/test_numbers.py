@@ -13,6 +13,7 @@ from tests.sql.doors import MINUTE, Doors
 @pytest.mark.parametrize(
     "start", [2**31 - 3, 2**53 - 3, 2**63 - 1000], ids=["int4", "float8", "int8"]
 )
+@pytest.mark.forgets
 async def test_every_verb_works_for_ids_and_tokens_of_any_size(
     start: int, sql: Doors, connection: Connection, clock: Clock
 ) -> None:

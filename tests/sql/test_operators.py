@@ -126,6 +126,7 @@ async def test_what_a_person_resolved_stays_dead_and_cannot_be_replayed(sql: Doo
     assert await sql.places() == {number: "dead"}
 
 
+@pytest.mark.forgets
 async def test_a_deleted_dead_letter_is_in_no_place(sql: Doors) -> None:
     number = await sql.dead()
     assert await sql.one("delete_dead_letter", id=number)

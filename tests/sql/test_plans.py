@@ -19,6 +19,8 @@ WRITES = (
     30  # for each retry that a call settles, renews or takes over: its row, its indexes, its body
 )
 LOAD = f"""
+    drop schema books cascade;
+
     insert into retryd.retry_handler (name, match, kind, registered_at)
     select 'h' || n, array['h' || n || '.*'], 'external', retryd.now()
     from generate_series(0, {HANDLERS - 1}) n;

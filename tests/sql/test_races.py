@@ -213,6 +213,7 @@ async def test_a_delete_that_waits_for_a_replay_is_refused(rivals: Rivals, sql: 
     assert await fate(sql.connection, number) == Fate("live", "pending", RETRYING, ("rejected",))
 
 
+@pytest.mark.forgets
 async def test_a_replay_that_waits_for_a_delete_finds_nothing(rivals: Rivals, sql: Doors) -> None:
     number = await sql.dead()
     replay, delete = call("replay_dead_letter", id=number), call("delete_dead_letter", id=number)

@@ -21,6 +21,7 @@ async def partitions(connection: Connection) -> int:
     return counted
 
 
+@pytest.mark.forgets
 async def test_cleanup_forgets_what_has_ended_and_keeps_what_is_open(
     sql: Doors, clock: Clock
 ) -> None:
@@ -46,6 +47,7 @@ async def test_cleanup_forgets_what_has_ended_and_keeps_what_is_open(
     assert await sql.capture(event_id="done") not in {done["id"], waiting}
 
 
+@pytest.mark.forgets
 async def test_an_age_of_nothing_forgets_all_that_has_ended(sql: Doors) -> None:
     assert await sql.one("complete_retry", **await sql.held())
     assert await cleanup(sql, timedelta(0)) == {
@@ -63,6 +65,7 @@ async def test_a_negative_age_is_refused(age: timedelta | None, sql: Doors) -> N
         await sql.rows("cleanup_old_retries", older_than=age)
 
 
+@pytest.mark.forgets
 async def test_an_event_stays_while_one_of_its_retries_does(sql: Doors, clock: Clock) -> None:
     await sql.register("b", "work.*")
     await sql.capture(event_id="e")
@@ -74,6 +77,7 @@ async def test_an_event_stays_while_one_of_its_retries_does(sql: Doors, clock: C
     assert await sql.capture(event_id="e") == second["id"]
 
 
+@pytest.mark.forgets
 async def test_dead_letters_go_by_their_own_age_but_never_one_being_retried(
     sql: Doors, clock: Clock
 ) -> None:
@@ -85,6 +89,7 @@ async def test_dead_letters_go_by_their_own_age_but_never_one_being_retried(
     assert await sql.row("dead_letters", old) is None
 
 
+@pytest.mark.forgets
 async def test_whole_days_are_dropped_as_partitions(
     sql: Doors, clock: Clock, connection: Connection
 ) -> None:
@@ -120,6 +125,7 @@ async def test_partitions_are_made_once_and_catch_what_fell_into_the_default(
     assert await sql.places() == {claim["id"]: "done"}
 
 
+@pytest.mark.forgets
 async def test_a_partition_that_somebody_reads_stays_for_the_next_time(
     database: Database, sql: Doors, clock: Clock
 ) -> None:
@@ -133,6 +139,7 @@ async def test_a_partition_that_somebody_reads_stays_for_the_next_time(
     assert await sql.one("prune_archive", older_than=7 * DAY) == 1
 
 
+@pytest.mark.forgets
 async def test_events_are_forgotten_in_batches(sql: Doors, clock: Clock) -> None:
     for _ in range(3):
         assert await sql.one("complete_retry", **await sql.held())

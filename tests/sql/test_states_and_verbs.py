@@ -58,7 +58,7 @@ async def state_of(sql: Doors, number: int) -> str:
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("state", [*STATES, NOWHERE])
 async def test_a_verb_moves_a_retry_as_the_table_says_or_answers_false(
-    state: str, verb: str, sql: Doors
+    state: str, verb: str, sql: Doors, request: pytest.FixtureRequest
 ) -> None:
     claim = await bring(sql, state)
     assert await state_of(sql, claim["id"]) == state
@@ -67,6 +67,8 @@ async def test_a_verb_moves_a_retry_as_the_table_says_or_answers_false(
         for step in TRANSITIONS
         if (step.source_state, step.event) == (state, verb)
     }
+    if NOWHERE in {state, *targets}:
+        request.applymarker(pytest.mark.forgets)
     function, arguments = VERBS[verb]
     needs_token = function in {step.function for step in TRANSITIONS if step.who == "worker"}
     given = claim if needs_token else {"id": claim["id"]}

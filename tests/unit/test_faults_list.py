@@ -12,18 +12,40 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FAULTS: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "tests" / "faults.toml").read_text())
+CHECKED = {"database", "plain_database", "processes"}  # at their end the base check is made
+ELSEWHERE = (
+    "tests/unit/",  # nothing is accepted, nothing is started
+    "tests/faults/",  # `Scene.close` makes it, also where the scene has a database of another kind
+    "tests/sql/test_plans.py::",  # counts buffers, and undoes each call
+)
 KEYS = {"fault", "promise", "tests", "planned"}
 
 
 @cache
-def names_in(file: str) -> frozenset[str]:
-    """Return the names of the functions of a file."""
+def functions_in(file: str) -> dict[str, frozenset[str]]:
+    """Return the functions of a file, each with its arguments."""
     module = ast.parse((ROOT / file).read_text())
-    return frozenset(
-        node.name
+    return {
+        node.name: frozenset(argument.arg for argument in node.args.args)
         for node in module.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
+    }
+
+
+def asks_for(test: str) -> set[str]:
+    """Return the fixtures that a test asks for, itself and by those that it asks for."""
+    file, _, name = test.partition("::")
+    folder = Path(file).parent
+    known: dict[str, frozenset[str]] = {}
+    for place in ("tests/conftest.py", f"{folder}/conftest.py", file):
+        if (ROOT / place).exists():
+            known |= functions_in(place)
+    asked: set[str] = set()
+    fresh = known[name]
+    while fresh:
+        asked |= fresh
+        fresh = frozenset().union(*(known.get(word, ()) for word in fresh)) - asked
+    return asked
 
 
 def test_every_fault_from_1_to_56_is_on_the_list_in_order() -> None:
@@ -46,7 +68,13 @@ def test_the_tests_of_a_fault_exist(number: str) -> None:
     for test in named:
         file, _, name = test.partition("::")
         assert name.startswith("test_"), test
-        assert name in names_in(file), test
+        assert name in functions_in(file), test
+
+
+@pytest.mark.parametrize("number", FAULTS)
+def test_the_base_check_follows_a_fault(number: str) -> None:
+    for test in FAULTS[number].get("tests", []):
+        assert test.startswith(ELSEWHERE) or asks_for(test) & CHECKED, f"{test} uses no database"
 
 
 @pytest.mark.parametrize("number", FAULTS)

@@ -59,17 +59,10 @@ lock: setup ## write requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --extra server --extra speed --extra otel --output-file requirements/run.txt
 	$(COMPILE) --all-extras --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
-wheel: setup ## build the wheel in dist/ and try it in an empty environment
-	rm -rf build dist
-	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
-	$(BIN)/python -m venv build/empty
-	build/empty/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/run.txt
-	build/empty/bin/python -m pip --disable-pip-version-check --quiet install --no-deps dist/retryd-*.whl
-	build/empty/bin/retryd --version
-	build/empty/bin/retryd --help
-	build/empty/bin/python -I -c 'from importlib.resources import files; home = files("retryd"); \
-		lost = [name for name in ("_sql", "_migrations", "py.typed") if not home.joinpath(name).exists()]; \
-		raise SystemExit(f"the wheel lacks {lost}" if lost else 0)'
+wheel: setup ## build wheel and sdist in dist/, and try what they make in an empty environment
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python -m pytest tests/package $(PYTEST)
 
 clean: ## remove all that was made here, .venv too
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

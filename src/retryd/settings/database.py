@@ -11,17 +11,25 @@ from pydantic import SecretStr
 from retryd.domain.errors import ConfigurationError
 from retryd.settings.database_url import clean_url
 from retryd.settings.models import Configuration
-from retryd.settings.secret import resolve
+from retryd.settings.secret import is_reference, resolve
 
 LIBPQ: Final = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE")
 
 
+class NoDatabaseNamed(ConfigurationError):
+    """No flag, variable or key names a database."""
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseChoice:
-    """The database to use, and the way by which it was found; without a URL the embedded one."""
+    """The database to use, and the way by which it was found; without a URL the embedded one.
+
+    `reference` is what leads to the URL, where it was not given itself.
+    """
 
     url: SecretStr | None
     way: str
+    reference: str | None = None
 
     @property
     def embedded(self) -> bool:
@@ -40,16 +48,17 @@ def find_database(
 
     In this order: --database-url, RETRYD_DATABASE_URL, database.url, DATABASE_URL, libpq's
     variables, which the driver reads by itself, the application's own, the embedded one. Raises
-    ConfigurationError when there is none, and when the first cannot be used.
+    NoDatabaseNamed when there is none, ConfigurationError when the first cannot be used.
     """
     for way, url in _named(configuration, environ, flag_url, app_url):
+        reference = url if is_reference(url) else None
         try:
-            return DatabaseChoice(SecretStr(clean_url(resolve(url, environ))), way)
+            return DatabaseChoice(SecretStr(clean_url(resolve(url, environ))), way, reference)
         except ValueError as error:
             raise ConfigurationError(f"{way}{error}") from None
     if flag_embedded or configuration.database.embedded:
         return DatabaseChoice(None, "--embedded" if flag_embedded else "database.embedded")
-    raise ConfigurationError(
+    raise NoDatabaseNamed(
         "no database is named: give --database-url, set RETRYD_DATABASE_URL, database.url in the"
         f" configuration, DATABASE_URL or libpq's variables ({', '.join(LIBPQ)}),"
         " or let retryd run one of its own with --embedded"

@@ -8,6 +8,11 @@ from urllib.parse import urlsplit
 
 GIVE: Final = "give postgresql://user:password@host:port/name"
 MAX_PORT: Final = 65_535
+MASK: Final = "***"
+OPEN: Final = frozenset(
+    {"host", "port", "dbname", "database", "user", "sslmode", "target_session_attrs"}
+)
+"""The parameters of a URL that are shown."""
 
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(?::(?P<port>\d{1,5})?)?")
@@ -29,6 +34,21 @@ def clean_url(url: str) -> str:
             " password percent-encoded, such as %40 for @"
         )
     return cleaned
+
+
+def masked_url(url: str) -> str:
+    """Return a clean URL without its password, and without what else may be one."""
+    parts = urlsplit(url)
+    account, at, hosts = parts.netloc.rpartition("@")
+    user, colon, _ = account.partition(":")
+    pairs = (pair.partition("=") for pair in parts.query.split("&"))
+    query = "&".join(
+        f"{name}={value if name in OPEN else MASK}" if equals else MASK
+        for name, equals, value in pairs
+        if name
+    )
+    account = f"{user}:{MASK}" if colon else user
+    return f"{parts.scheme}://{account}{at}{hosts}{parts.path}{query and '?' + query}"
 
 
 def _readable(url: str) -> bool:

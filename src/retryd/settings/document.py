@@ -30,7 +30,7 @@ def decode(text: str) -> object:
     them, and stays beyond every range.
     """
     try:
-        return _frozen(
+        return frozen(
             json.loads(
                 text,
                 object_pairs_hook=_object,
@@ -57,11 +57,12 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _frozen(value: object) -> object:
+def frozen(value: object) -> object:
+    """Return JSON with its arrays as tuples, as the models want them."""
     match value:
         case dict():
-            return {key: _frozen(item) for key, item in value.items()}
+            return {key: frozen(item) for key, item in value.items()}
         case list():
-            return tuple(map(_frozen, value))
+            return tuple(map(frozen, value))
         case _:
             return value

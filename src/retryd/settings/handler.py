@@ -38,11 +38,13 @@ class HandlerSettings(Block):
     """What each handler has, of whatever kind; a kind adds its own keys."""
 
     kind: str = Field(description="What runs the operation again.")
-    match: Patterns = Field(description="Patterns of its operations, one or more.")
+    match: Patterns = Field(description="Patterns of the operations that it runs, one or more.")
     policy: Name | None = Field(
-        default=None, description="A policy's name; null: the one that matches best."
+        default=None, description="The name of its policy; null: the one that matches best."
     )
-    dependency: Name | None = Field(default=None, description="What it needs to work.")
+    dependency: Name | None = Field(
+        default=None, description="What outside thing it needs, by its name."
+    )
 
     def definition(self, name: str) -> dict[str, object]:
         """Return what the registry keeps of the handler that has this name."""

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import BeforeValidator, Field, PrivateAttr, create_model
 
 from retryd.domain.limits import CAPTURE_EVENTS, MAX_DELAY_SECONDS, MAX_LOST_ATTEMPTS, MAX_RETRIES
 from retryd.domain.policy import DEFAULT, SHORTEST_SECONDS, Policy
 from retryd.settings.block import Block, Switch
 from retryd.settings.database_url import MAX_PORT
 from retryd.settings.handler import HandlerName, HandlerSettings, by_kind
+from retryd.settings.origins import Origins
 from retryd.settings.policies import PolicySettings, merged_policies
 from retryd.settings.values import DatabaseUrl, Days, Host, Name, Pattern, Token
 
 DAY_SECONDS: Final = 86_400
 MAX_AT_ONCE: Final = 1_000
 
+WHERE_NO_POLICY_SAYS: Final = {
+    "max_retries": "default_max_retries",
+    "timeout_seconds": "default_timeout_seconds",
+    "max_lost_attempts": "max_lost_attempts",
+}
+"""A policy's field, and the key of the block `retry` that fills it."""
+
 
 class DatabaseSettings(Block):
     """The PostgreSQL that holds the retries."""
 
     url: DatabaseUrl | None = Field(
-        default=None, description="postgresql://user:password@host:port/name, or a reference."
+        default=None,
+        description="postgresql://user:password@host:port/name, or where that is: env:NAME,"
+        " file:/path.",
     )
     listen_url: DatabaseUrl | None = Field(
         default=None, description="The server itself, for LISTEN, where url leads to pgbouncer."
     )
     pool_size: int = Field(
-        default=10, ge=1, le=MAX_AT_ONCE, description="Connections at most; four are the least."
+        default=10,
+        ge=1,
+        le=MAX_AT_ONCE,
+        description="Connections of one process at most; fewer than four count as four.",
     )
     pgbouncer: Switch = Field(
-        default="auto", description="True where url leads to pgbouncer; auto finds out."
+        default="auto", description="true where url leads to pgbouncer or its like; auto finds out."
     )
     embedded: bool = Field(
         default=False, description="Run a PostgreSQL of retryd's own where no other is named."
@@ -41,19 +54,24 @@ class DatabaseSettings(Block):
 
 
 class RetentionSettings(Block):
-    """How long what is over is kept; fractions of a day are allowed."""
+    """How long what is over is kept, in days; fractions are allowed."""
 
     completed_days: Days = Field(default=7, description="Retries that were done or cancelled.")
     attempts_days: Days = Field(default=7, description="The log of attempts.")
-    dead_letter_days: Days = Field(default=90, description="Dead letters that nobody replays.")
+    dead_letter_days: Days = Field(
+        default=90, description="Dead letters that nobody replays or resolves."
+    )
 
 
 class RetrySettings(Block):
     """The worker: how it claims, runs and settles; durations in seconds."""
 
-    enabled: bool = Field(default=True, description="false: claims nothing, all else runs.")
+    enabled: bool = Field(default=True, description="false: nothing is claimed, all else runs.")
     poll_interval_seconds: float = Field(
-        default=5, ge=0.01, le=DAY_SECONDS, description="How often to look without a wake-up."
+        default=5,
+        ge=0.01,
+        le=DAY_SECONDS,
+        description="How often to look for what is due where nothing wakes the worker.",
     )
     batch_size: int = Field(
         default=10, ge=1, le=CAPTURE_EVENTS, description="Retries that one claim takes at most."
@@ -62,16 +80,22 @@ class RetrySettings(Block):
         default=3, ge=1, le=MAX_AT_ONCE, description="Attempts at once in one process."
     )
     lease_seconds: float = Field(
-        default=60, ge=1, le=DAY_SECONDS, description="How long a claim holds without renewal."
+        default=60,
+        ge=1,
+        le=DAY_SECONDS,
+        description="How long a claim holds when the worker no longer renews it.",
     )
     max_lost_attempts: int = Field(
         default=DEFAULT.max_lost_attempts,
         ge=1,
         le=MAX_LOST_ATTEMPTS,
-        description="Attempts lost with a worker before a retry is dead, where no policy says.",
+        description="Attempts that may be lost with a worker, where no policy says.",
     )
     shutdown_timeout_seconds: float = Field(
-        default=30, ge=0, le=DAY_SECONDS, description="How long running attempts may still take."
+        default=30,
+        ge=0,
+        le=DAY_SECONDS,
+        description="How long running attempts may still take once it is to stop.",
     )
     listen_notify: Switch = Field(
         default="auto", description="Whether PostgreSQL's notifications wake the worker."
@@ -80,15 +104,17 @@ class RetrySettings(Block):
         default=DEFAULT.max_retries,
         ge=1,
         le=MAX_RETRIES,
-        description="max_retries where no policy says.",
+        description="Attempts by retryd, where no policy says.",
     )
     default_timeout_seconds: float = Field(
         default=DEFAULT.timeout_seconds,
         ge=SHORTEST_SECONDS,
         le=MAX_DELAY_SECONDS,
-        description="timeout_seconds where no policy says.",
+        description="The longest that an attempt may take, where no policy says.",
     )
-    retention: RetentionSettings = Field(default=RetentionSettings(), description="In days.")
+    retention: RetentionSettings = Field(
+        default=RetentionSettings(), description="How long what is over is kept."
+    )
     retry_policies: Mapping[Name, PolicySettings] = Field(
         default={}, description="Policies by name, laid over the presets of that name."
     )
@@ -98,8 +124,12 @@ class HttpSettings(Block):
     """The HTTP server."""
 
     host: Host = Field(default="127.0.0.1", description="The name or address to listen on.")
-    port: int = Field(default=7387, ge=0, le=MAX_PORT, description="0: any that is free.")
-    tokens: tuple[Token, ...] = Field(default=(), description="Bearer tokens, best as references.")
+    port: int = Field(
+        default=7387, ge=0, le=MAX_PORT, description="The port to listen on; 0: any that is free."
+    )
+    tokens: tuple[Token, ...] = Field(
+        default=(), description="Bearer tokens, best as references: env:NAME, file:/path."
+    )
 
 
 class LogSettings(Block):
@@ -109,15 +139,19 @@ class LogSettings(Block):
         default="auto", description="auto: console on a terminal, else json."
     )
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least that is told."
+        default="info", description="The least serious lines that are written."
     )
 
 
 class Configuration(Block):
     """All settings. `configuration_model` makes the one that knows the kinds of handlers."""
 
-    database: DatabaseSettings = Field(default=DatabaseSettings(), description="PostgreSQL.")
-    retry: RetrySettings = Field(default=RetrySettings(), description="The worker.")
+    database: DatabaseSettings = Field(
+        default=DatabaseSettings(), description="Which PostgreSQL, and how it is reached."
+    )
+    retry: RetrySettings = Field(
+        default=RetrySettings(), description="How the worker claims, runs and settles."
+    )
     handlers: Mapping[HandlerName, HandlerSettings] = Field(
         default={}, description="Handlers by name, beside those of the application."
     )
@@ -125,16 +159,26 @@ class Configuration(Block):
         default=("*.failed", "*.error", "*.timeout"),
         description="The event types that count as failures.",
     )
-    http: HttpSettings = Field(default=HttpSettings(), description="The HTTP server.")
-    log: LogSettings = Field(default=LogSettings(), description="The log.")
+    http: HttpSettings = Field(
+        default=HttpSettings(), description="Where health and metrics are served."
+    )
+    log: LogSettings = Field(default=LogSettings(), description="What is logged, and how.")
+
+    _origins: Origins = PrivateAttr(default=Origins())
+
+    @property
+    def origins(self) -> Origins:
+        """Where what it says was given."""
+        return self._origins
+
+    def given(self, origins: Origins) -> Self:
+        """Remember where it was given, and return it."""
+        self._origins = origins
+        return self
 
     def policies(self) -> dict[str, Policy]:
         """Return all policies by name: the presets, and those of the configuration over them."""
-        unsaid = {
-            "max_retries": self.retry.default_max_retries,
-            "timeout_seconds": self.retry.default_timeout_seconds,
-            "max_lost_attempts": self.retry.max_lost_attempts,
-        }
+        unsaid = {field: getattr(self.retry, key) for field, key in WHERE_NO_POLICY_SAYS.items()}
         return merged_policies(self.retry.retry_policies, unsaid)
 
 

@@ -6,15 +6,25 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from retryd.domain.errors import ConfigurationError
-from retryd.domain.policy import DEFAULT, PRESETS, Backoff, JitterMode, Policy
+from retryd.domain.policy import DEFAULT, PRESETS, RANGES, Backoff, JitterMode, Policy
 from retryd.settings.block import Block, told
+
+
+def _tell_ranges(schema: dict[str, Any]) -> None:
+    """Write the ranges, which the domain checks, into the JSON schema."""
+    for field, _, low, high in RANGES:
+        place = schema["properties"][field]
+        place = place.get("items") or next(iter(place.get("anyOf", ())), place)
+        place.update(minimum=low, maximum=high)
 
 
 class PolicySettings(Block):
     """How often and how patiently an operation is tried again; durations in seconds."""
+
+    model_config = ConfigDict(json_schema_extra=_tell_ranges)
 
     match: tuple[str, ...] = Field(
         default=DEFAULT.match, description="Patterns of operations; none: chosen by its name only."
@@ -88,7 +98,7 @@ def merged_policies(
     given: Mapping[str, PolicySettings], unsaid: Mapping[str, Any]
 ) -> dict[str, Policy]:
     """Lay the given policies over the presets, and `unsaid` under both; by name."""
-    presets = {preset.name: _said(preset) for preset in PRESETS}
+    presets = {preset.name: said_by_preset(preset) for preset in PRESETS}
     said = {name: policy.given() for name, policy in given.items()}
     return {
         name: Policy(**{**unsaid, **presets.get(name, {}), **said.get(name, {}), "name": name})
@@ -96,7 +106,7 @@ def merged_policies(
     }
 
 
-def _said(preset: Policy) -> dict[str, Any]:
+def said_by_preset(preset: Policy) -> dict[str, Any]:
     """Return what a preset says on its own, which is where it differs from the default."""
     usual = asdict(DEFAULT)
     return {field: value for field, value in asdict(preset).items() if value != usual[field]}

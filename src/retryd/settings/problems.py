@@ -49,7 +49,9 @@ def _problem(error: ErrorDetails, schema: Schema) -> Problem:
         case "extra_forbidden":
             return _unknown(place, schema)
         case "missing":
-            return Problem(place.path, f" is missing, give {schema.allowed(place.schema)}")
+            purpose = place.schema.get("description", "").rstrip(".")
+            wanted = schema.allowed(place.schema) + (f": {purpose}" if purpose else "")
+            return Problem(place.path, f" is missing, give {wanted}")
         case "value_error" | "assertion_error":
             return Problem(place.path, f": {error['ctx']['error']}")
         case kind if kind == TOLD:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+SCHEMA_KEY: Final = "$schema"
 SHOWN_LENGTH: Final = 60
 SINGLE: Final = frozenset({"integer", "number", "boolean", "string"})
 

@@ -13,15 +13,20 @@ from retryd.settings.block import told
 from retryd.settings.document import read_text
 
 
+def is_reference(text: str) -> bool:
+    """Tell whether it says where the secret is, not what."""
+    return text.startswith(("env:", "file:"))
+
+
 def resolve(text: str, environ: Mapping[str, str]) -> str:
     """Follow a reference, once; other text is the secret itself.
 
     The line break at the end of a file is no part of it. A ValueError names the reference, never
     the secret, in words that follow the key: " refers to env:NAME, …".
     """
-    scheme, _, rest = text.partition(":")
-    if scheme not in {"env", "file"} or scheme == text:
+    if not is_reference(text):
         return text
+    scheme, _, rest = text.partition(":")
     try:
         found = environ.get(rest, "") if scheme == "env" else read_text(Path(rest))
     except (OSError, ValueError) as error:

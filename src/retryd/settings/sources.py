@@ -1,4 +1,4 @@
-"""Where settings come from: flags, variables and a file, each a nested document over the next."""
+"""Where settings come from: code, variables and a file, each a nested document over the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from retryd.domain.errors import ConfigurationError
 from retryd.settings.block import Variable
-from retryd.settings.document import decode, read_text
+from retryd.settings.document import decode, frozen, read_text
 from retryd.settings.schema import KeyPath
 
 PREFIX: Final = "RETRYD_"
@@ -42,10 +42,12 @@ class Source(PydanticBaseSettingsSource):
         return dict(self.document)
 
 
-def flags_source(flags: Mapping[str, object]) -> Source:
-    """Read flags by the dotted path of their key; one that is None was not given."""
-    given = {tuple(key.split(".")): value for key, value in flags.items() if value is not None}
-    return Source(_nested(given), dict.fromkeys(given, "given as a flag"))
+def code_source(given: Mapping[str, object]) -> Source:
+    """Take what a program gives, in the form of the file; its lists will do as arrays."""
+    return Source(
+        {key: frozen(value) for key, value in given.items()},
+        {(key,): "given in code" for key in given},
+    )
 
 
 def environment_source(environ: Mapping[str, str]) -> Source:
@@ -80,7 +82,7 @@ def file_source(path: Path | None, environ: Mapping[str, str]) -> Source:
         raise ConfigurationError(f"{where} cannot be used: {error}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f'{where} must hold a JSON object, such as {{"retry": {{}}}}')
-    return Source(document, {(key,): str(named) for key in document})
+    return Source(document, {(key,): f"file {named}" for key in document})
 
 
 def merge(sources: Sequence[Source]) -> dict[str, Any]:
@@ -95,19 +97,6 @@ def merge(sources: Sequence[Source]) -> dict[str, Any]:
             return tuple(sources)
 
     return dict(Merged().model_extra or {})
-
-
-def origin(sources: Sequence[Source], path: KeyPath) -> str | None:
-    """Tell where the value at the path, or a part of it, was given."""
-    origins = [each for source in sources for each in source.origins.items()]
-    return next(
-        (
-            label
-            for given, label in origins
-            if given == path[: len(given)] or path == given[: len(path)]
-        ),
-        None,
-    )
 
 
 def _nested(given: Mapping[KeyPath, object]) -> dict[str, Any]:

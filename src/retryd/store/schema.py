@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from retryd.domain.errors import ConfigurationError, SchemaOutdated, StatementAborted
+from retryd.domain.errors import ConfigurationError, StatementAborted
 from retryd.store.errors import reaching_database
 from retryd.store.files import home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
@@ -102,11 +101,6 @@ def readable_order(views: dict[str, str]) -> Iterable[str]:
     return TopologicalSorter(reads).static_order()
 
 
-def head() -> str:
-    """Return the newest revision that this version of retryd knows."""
-    return next(revisions())
-
-
 def configuration(*, roles: bool = True, connection: Connection | None = None) -> Config:
     """Return alembic's configuration for one run; `migrations/env.py` reads the attributes."""
     config = Config()
@@ -169,21 +163,3 @@ async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
 def offline_sql(*, roles: bool = True) -> None:
     """Print the whole way to head as one SQL script."""
     command.upgrade(configuration(roles=roles), "head", sql=True)
-
-
-async def check(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Raise SchemaOutdated unless the database has a revision that this version can work with."""
-    known = await asyncio.to_thread(lambda: set(revisions()))
-    found = await connection.fetchval(
-        "select to_regclass('retryd.alembic_version') is not null"
-    ) and await connection.fetchval("select version_num from retryd.alembic_version")
-    newest = await asyncio.to_thread(head)
-    if found != newest and (not found or found in known):
-        message = f"the schema is at {found or 'nothing'}, not {newest}: run `retryd migrate`"
-        raise SchemaOutdated(message)
-
-
-def revisions() -> Iterator[str]:
-    """Yield every revision that this version of retryd knows, newest first."""
-    for script in ScriptDirectory.from_config(configuration()).walk_revisions():
-        yield script.revision

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+from retryd import handlers
 from retryd.domain.errors import ConfigurationError
 from retryd.settings import Configuration, HandlerSettings, Secret, configuration_model, load
 
@@ -27,6 +28,8 @@ class HookSettings(HandlerSettings):
 
 MODEL = configuration_model(PythonSettings)
 TWO_KINDS = configuration_model(PythonSettings | HookSettings)
+REAL = configuration_model(handlers.HandlerSettings)
+"""The model that retryd runs with."""
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -45,10 +48,8 @@ def load_document(
     return load_text(json.dumps(document), environ, model)
 
 
-def load_variables(
-    environ: Mapping[str, str], model: type[Configuration] = MODEL, **flags: object
-) -> Configuration:
-    return load(model, path=None, environ=environ, flags=flags)
+def load_variables(environ: Mapping[str, str], model: type[Configuration] = MODEL) -> Configuration:
+    return load(model, path=None, environ=environ)
 
 
 def problems_of(
@@ -57,7 +58,7 @@ def problems_of(
     """Load what must be refused, and return the problems without the name of the file."""
     with pytest.raises(ConfigurationError) as caught:
         load_document(document, environ, model)
-    return [problem.partition(" (/")[0] for problem in caught.value.problems]
+    return [problem.partition(" (file /")[0] for problem in caught.value.problems]
 
 
 def problem_of(document: object, environ: Mapping[str, str] = NOTHING) -> str:

@@ -57,24 +57,32 @@ def refused(environ: dict[str, str]) -> list[str]:
     st.none() | st.integers(1, 1000),
     st.none() | st.integers(1, 9),
 )
-def test_flags_beat_variables_and_variables_beat_the_file(
-    flag: int | None, variable: int | None, file: int | None
+def test_code_beats_variables_and_variables_beat_the_file(
+    code: int | None, variable: int | None, file: int | None
 ) -> None:
     document = {"batch_size": 7} | ({"worker_count": file} if file else {})
     environ = {"RETRYD_RETRY__WORKER_COUNT": str(variable)} if variable else {}
+    given = {"retry": {"worker_count": code}} if code else {}
     with TemporaryDirectory() as directory:
         path = Path(directory, "config.json")
         path.write_text(json.dumps({"retry": document}))
-        loaded = load(MODEL, path=path, environ=environ, flags={"retry.worker_count": flag})
-    assert loaded.retry.worker_count == (flag or variable or file or 3)
+        loaded = load(MODEL, path=path, environ=environ, code=given)
+    assert loaded.retry.worker_count == (code or variable or file or 3)
     assert loaded.retry.batch_size == 7
+
+
+def test_code_may_give_lists_as_a_file_does() -> None:
+    handler = {"kind": "hook", "match": ["a.*"], "url": "x", "codes": [410]}
+    given = {"capture_patterns": ["*.broken"], "handlers": {"a": handler}}
+    loaded = load(TWO_KINDS, path=None, environ={}, code=given)
+    assert loaded == load_document(given, model=TWO_KINDS)
 
 
 def test_the_file_lies_under_the_variables_key_by_key(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text('{"retry": {"batch_size": 7, "worker_count": 2}, "log": {"level": "error"}}')
     environ = {"RETRYD_RETRY__WORKER_COUNT": "8", "RETRYD_CONFIG": "/does/not/matter"}
-    loaded = load(MODEL, path=path, environ=environ, flags={"log.level": "debug"})
+    loaded = load(MODEL, path=path, environ=environ, code={"log": {"level": "debug"}})
     assert (loaded.retry.batch_size, loaded.retry.worker_count) == (7, 8)
     assert loaded.log.level == "debug"
 
@@ -171,14 +179,14 @@ def test_a_refusal_names_the_variable(name: str, text: str, told: str) -> None:
     assert refused({name: text}) == [f"{told} ({name})"]
 
 
-def test_a_refusal_names_the_flag_or_the_file(tmp_path: Path) -> None:
+def test_a_refusal_names_the_code_or_the_file(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text('{"http": {"port": -1}}')
     with pytest.raises(ConfigurationError) as caught:
-        load(MODEL, path=path, environ={}, flags={"retry.worker_count": 0, "log.level": None})
+        load(MODEL, path=path, environ={}, code={"retry": {"worker_count": 0}})
     assert caught.value.problems == (
-        "retry.worker_count is 0, allowed is a whole number, 1 to 1000 (given as a flag)",
-        f"http.port is -1, allowed is a whole number, 0 to 65535 ({path})",
+        "retry.worker_count is 0, allowed is a whole number, 1 to 1000 (given in code)",
+        f"http.port is -1, allowed is a whole number, 0 to 65535 (file {path})",
     )
 
 

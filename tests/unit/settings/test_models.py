@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 import pytest
 
-from retryd.settings import configuration_model
+from retryd.settings import Block, configuration_model
+from retryd.settings.policies import PolicySettings
 from tests.unit.settings.loading import (
     MODEL,
+    REAL,
     TWO_KINDS,
     HookSettings,
     PythonSettings,
@@ -57,37 +59,53 @@ def test_the_retry_block_of_an_older_system_works_as_it_is() -> None:
 
 def test_the_example_loads_and_differs_from_the_defaults_only_in_what_has_names() -> None:
     example = json.loads(EXAMPLE.read_text())
-    loaded, defaults = load_document(example), MODEL()
+    loaded, defaults = load_document(example, model=REAL), REAL()
     assert loaded.handlers
     assert loaded.retry.retry_policies
     named = {"handlers": {}, "retry": loaded.retry.model_copy(update={"retry_policies": {}})}
     assert loaded.model_copy(update=named) == defaults
 
 
-def test_the_example_has_every_key() -> None:
-    schema = MODEL.model_json_schema()
-    assert keys_of_schema(schema, schema) == keys_of_document(json.loads(EXAMPLE.read_text()))
+def test_the_example_has_every_key_of_every_policy_and_of_every_kind_of_handler() -> None:
+    assert keys_of_model(REAL) | {"$schema"} == keys_of_document(json.loads(EXAMPLE.read_text()))
 
 
-def keys_of_schema(schema: Any, root: Any) -> set[str]:
-    """Name each key by its dotted path, with `*` for the names that users choose."""
-    if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
-    below = schema.get("properties", {})
-    if isinstance(every := schema.get("additionalProperties"), dict):
-        below = {"*": every}
-    paths = {key: keys_of_schema(value, root) for key, value in below.items()}
-    return {f"{key}.{path}".rstrip(".") for key, some in paths.items() for path in some | {""}}
+def keys_of_model(block: Any, path: str = "") -> set[str]:
+    """Name each key by its dotted path, with `*` and the kind for the names that users choose."""
+    keys = set()
+    for key, field in block.model_fields.items():
+        here = f"{path}{key}"
+        keys.add(here)
+        for below in blocks_in(field.annotation):
+            kind = below.model_fields.get("kind")
+            name = f".{kind.default}." if kind else ".*." if below is PolicySettings else "."
+            keys |= keys_of_model(below, f"{here}{name}")
+        if here.endswith(".env"):
+            keys.add(f"{here}.*")
+    return keys
+
+
+def blocks_in(annotation: Any) -> set[type[Block]]:
+    """Find the classes of settings in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        return {annotation}
+    return {block for part in get_args(annotation) for block in blocks_in(part)}
 
 
 def keys_of_document(document: Any, path: str = "") -> set[str]:
-    if not isinstance(document, dict):
-        return set()
     keys = set()
     for key, value in document.items():
-        step = "*" if path in {"handlers", "retry.retry_policies"} else key
-        here = f"{path}.{step}".lstrip(".")
-        keys |= {here} | keys_of_document(value, here)
+        match path:
+            case "handlers.":
+                here = f"{path}{value['kind']}"
+            case _ if path == "retry.retry_policies." or path.endswith(".env."):
+                here = f"{path}*"
+            case _:
+                here = f"{path}{key}"
+        if path not in {"handlers.", "retry.retry_policies."}:
+            keys.add(here)
+        if isinstance(value, dict):
+            keys |= keys_of_document(value, f"{here}.")
     return keys
 
 

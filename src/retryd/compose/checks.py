@@ -1,0 +1,84 @@
+"""What `retryd check` looks at, one finding after the other: settings, code, then PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from retryd.compose.configuration import load_app, load_configuration, open_handlers
+from retryd.compose.database import open_database
+from retryd.compose.database_checks import CONFIGURATION, PROBLEM, Finding, database
+from retryd.compose.serving import SERVER_REMEDY, can_serve
+from retryd.domain.errors import ConfigurationError, RetrydError
+from retryd.handlers.threads import Threads
+from retryd.settings.database import find_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from retryd.client.app import App
+    from retryd.settings.models import Configuration
+
+NAMED: Final = 10
+
+
+async def findings(
+    path: Path | None, target: str | None, url: str | None, *, embedded: bool
+) -> AsyncIterator[Finding]:
+    """Yield what there is to say about a worker with these options; raises nothing of ours.
+
+    What cannot be looked at, since what it needs is wrong, is left out.
+    """
+    try:
+        configuration = load_configuration(path, os.environ, {})
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield Finding("configuration", problem, CONFIGURATION)
+        return
+    yield Finding("configuration", described(configuration))
+    app = None
+    if target is not None:
+        try:
+            app = load_app(target)
+        except ConfigurationError as error:
+            yield Finding("application", str(error), CONFIGURATION)
+        else:
+            yield Finding("application", f"{target}, {len(app.handlers)} handlers")
+    for finding in handlers(configuration, app):
+        yield finding
+    http = configuration.http
+    served = f"at {http.host}, port {http.port or 'any that is free'}"
+    yield Finding("http", served if can_serve() else f"not served: {SERVER_REMEDY}")
+    try:
+        app_url = app.database_url if app else None
+        choice = find_database(configuration, os.environ, url, embedded, app_url)
+        async with open_database(choice) as dsn:
+            async for finding in database(dsn, choice, configuration):
+                yield finding
+    except ConfigurationError as error:
+        yield Finding("database", str(error), CONFIGURATION)
+    except RetrydError as error:
+        yield Finding("database", str(error), PROBLEM)
+
+
+def described(configuration: Configuration) -> str:
+    """Say where a configuration comes from."""
+    labels = {
+        label: None for source in configuration.origins.sources for label in source.origins.values()
+    }
+    return ", ".join(labels) or "nothing is given, the defaults hold"
+
+
+def handlers(configuration: Configuration, app: App | None) -> Iterator[Finding]:
+    """Import the targets and look for the programs."""
+    try:
+        opened = open_handlers(configuration, app, Threads())
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield Finding("handlers", problem, CONFIGURATION)
+        return
+    names = [handler.name for handler in opened]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    none = "none: a worker would retry nothing; --app names an application's"
+    yield Finding("handlers", f"{', '.join(names[:NAMED])}{more}" or none)

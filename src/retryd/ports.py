@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
@@ -37,12 +37,28 @@ class Depths:
     """How much there is in PostgreSQL; a handler of None stands for what is unrouted.
 
     `queue` counts live retries by handler and state, `oldest_due_seconds` is how long the oldest
-    due retry of a handler has waited, `dead_letters` counts by status.
+    due retry of a handler has waited, `dead_letters` counts by status, `held` has handler and
+    reason of what no claim takes, `alerts` counts by kind what needs a look.
     """
 
     queue: Mapping[tuple[str | None, str], int]
     oldest_due_seconds: Mapping[str | None, float]
     dead_letters: Mapping[str, int]
+    held: Collection[tuple[str, str]] = ()
+    alerts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A retry that died of its age, without an attempt; the handler is None if none matches."""
+
+    id: int
+    handler: str | None
+    event_type: str
+    attempt: int
+    max_retries: int
+    life: int
+    error_type: str | None
 
 
 class Observer(Protocol):
@@ -56,6 +72,9 @@ class Observer(Protocol):
 
     def rescued(self, retries: int) -> None:
         """Report that leases of lost workers were taken over."""
+
+    def expired(self, buried: Buried) -> None:
+        """Report a retry that this worker buried, for it was too old."""
 
     def measured(self, depths: Depths | None) -> None:
         """Report how much there is in PostgreSQL; None: it could not be read."""

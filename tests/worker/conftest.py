@@ -16,10 +16,13 @@ from retryd.handlers.python import PythonHandler
 from retryd.ports import Handler
 from retryd.store.lines import open_lines
 from retryd.store.pool import Pool, open_pool
+from retryd.telemetry.attempts import AttemptLines
 from retryd.telemetry.metrics import Metrics
+from retryd.telemetry.observers import Observers
 from retryd.worker.plan import Plan
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Worker
+from tests.canary import CANARY, hide_password, sings
 from tests.postgres import Connection, Database
 from tests.waiting import until
 
@@ -64,7 +67,8 @@ class Bench:
         """Run a worker for these handlers; drains at the end."""
         async with open_lines(self.dsn, f"worker-{id(handlers)}", size=10) as lines:
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
-            worker = Worker(lines, handlers, self.policies, self.metrics, self.plan(**changes))
+            observer = Observers(self.metrics, AttemptLines())
+            worker = Worker(lines, handlers, self.policies, observer, self.plan(**changes))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run())
                 try:
@@ -75,6 +79,8 @@ class Bench:
     async def capture(self, event_type: str = "job.run.failed", **arguments: Any) -> int:
         """Capture one event that is due at once; return the id of its retry."""
         arguments.setdefault("not_before", await self.connection.fetchval("select retryd.now()"))
+        arguments.setdefault("payload", {"note": CANARY})
+        arguments.setdefault("attributes", {"note": CANARY})
         [retry_id] = await retryd.capture(self.connection, event_type, **arguments)
         return retry_id
 
@@ -121,11 +127,14 @@ class Bench:
 @pytest.fixture
 async def bench(database: Database, connection: Connection) -> AsyncIterator[Bench]:
     """The database of one test and a pool for its workers."""
+    hide_password(database.dsn)
     async with open_pool(database.dsn, size=6, application="retryd/test") as pool:
         await connection.execute(
             "update retryd.retry_policy set first_delay_low = 0, first_delay_high = 0"
         )
-        yield Bench(database, connection, pool, database.dsn)
+        bench = Bench(database, connection, pool, database.dsn)
+        yield bench
+        assert not sings(bench.metrics.exposition()[0].decode())
 
 
 def app_with(

@@ -16,7 +16,7 @@ from tests.postgres import Connection, Database
 from tests.waiting import until
 from tests.worker.conftest import app_with
 
-QUICK = {"retry.poll_interval_seconds": 0.1, "retry.shutdown_timeout_seconds": 1}
+QUICK = {"retry": {"poll_interval_seconds": 0.1, "shutdown_timeout_seconds": 1}}
 WAITING = """
     select count(*) from pg_stat_activity
     where wait_event_type = 'Lock' and datname = current_database()

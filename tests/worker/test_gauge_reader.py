@@ -44,6 +44,28 @@ async def test_depths_are_those_of_postgresql(
     assert bench.metric("retryd_dead_letter_depth", status="pending") == 1
 
 
+async def test_what_is_held_and_what_needs_a_look_are_those_of_postgresql(
+    bench: Bench, reader: GaugeReader, clock: Clock
+) -> None:
+    await bench.connection.execute(
+        "select retryd.register_handler('mail', '{mail.*}', kind => 'python'),"
+        " retryd.register_handler('idle', '{idle.*}')"
+    )
+    await bench.capture("mail.send.failed")
+    await clock.advance(60)
+    await reader.step()
+    assert bench.metric("retryd_alerts", kind="no_worker") == 1
+    assert bench.metric("retryd_queue_depth", handler="idle", state="pending") == 0
+    await bench.connection.execute("select retryd.pause_handler('mail', reason => 'no relay')")
+    await reader.step()
+    assert bench.metric("retryd_lane_held", handler="mail", reason="paused") == 1
+    assert bench.metric("retryd_alerts", kind="no_worker") == 0
+    assert bench.metric("retryd_alerts", kind="lane_held") == 1
+    await bench.connection.execute("select retryd.resume_handler('mail')")
+    await reader.step()
+    assert bench.metric("retryd_lane_held", handler="mail", reason="paused") == 0
+
+
 async def test_all_workers_tell_the_same(bench: Bench) -> None:
     await bench.capture("stray.failed")
     told = []
@@ -72,7 +94,7 @@ async def test_a_reading_that_takes_too_long_is_broken_off_and_told_as_unknown(
     async def nobody_waits() -> bool:
         query = (
             "select not exists (select from pg_stat_activity where state = 'active'"
-            " and query like '%retry_queue_stats%' and pid <> pg_backend_pid())"
+            " and query like '%handler_activity%' and pid <> pg_backend_pid())"
         )
         return bool(await bench.connection.fetchval(query))
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 import retryd
-from retryd.store import schema
+from retryd.store import revisions
 from retryd.store.pool import open_pool
 from retryd.store.reads import Reads
 from tests.postgres import Connection, Database
@@ -36,7 +36,7 @@ async def test_the_role_of_workers_is_enough_for_a_worker(bench: Bench, worker_d
     retry_id = await bench.capture()
     async with open_pool(worker_dsn, size=4, application="retryd/test") as pool:
         async with pool.connection() as connection:
-            await schema.check(connection)
+            await revisions.check(connection)
         bench.dsn = worker_dsn
         async with bench.working(app_with(job), listen_dsn=worker_dsn):
             await bench.reached("done", retry_id)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, TypedDict
 
+from retryd.client.trace import current_trace
 from retryd.domain.errors import Refused
 from retryd.domain.limits import (
     ATTRIBUTES_BYTES,
@@ -91,10 +93,7 @@ def checked(event: object) -> dict[str, Any]:
             check_key(key, value)
     if event.get("priority") is not None:
         check_priority(event["priority"])
-    payload, attributes = event.get("payload"), event.get("attributes")
-    if attributes is not None and not isinstance(attributes, Mapping):
-        message = "attributes must be a mapping"
-        raise Refused(message)
+    payload = event.get("payload")
     return {
         "event_type": event["event_type"],
         "payload": encode_json("payload", {} if payload is None else payload, PAYLOAD_BYTES),
@@ -105,8 +104,21 @@ def checked(event: object) -> dict[str, Any]:
         "priority": event.get("priority"),
         "ordering_key": event.get("ordering_key"),
         "not_before": instant(event.get("not_before")),
-        "attributes": encode_json("attributes", dict(attributes or {}), ATTRIBUTES_BYTES),
+        "attributes": attributes_text(event.get("attributes")),
     }
+
+
+def attributes_text(attributes: object) -> str:
+    """Return attributes as JSON, with the trace that is current, unless they name one."""
+    if not isinstance(attributes, Mapping | None):
+        message = "attributes must be a mapping"
+        raise Refused(message)
+    given = dict(attributes or {})
+    trace = {} if "traceparent" in given else current_trace()
+    if trace:
+        with suppress(Refused):  # there may be room for what is given, and no more
+            return encode_json("attributes", {**trace, **given}, ATTRIBUTES_BYTES)
+    return encode_json("attributes", given, ATTRIBUTES_BYTES)
 
 
 def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:

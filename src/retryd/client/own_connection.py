@@ -48,20 +48,24 @@ async def ask_alone(call: Call, app_url: str | None) -> list[int]:
 def find_url(environ: Mapping[str, str], app_url: str | None) -> str:
     """Find the database as a worker does, whatever else is wrong in the configuration.
 
-    Raises ConfigurationError if none is named, or only the embedded one, which is the worker's.
+    RETRYD_DATABASE_URL comes before the file, which is then not read: one that is missing stops no
+    capture. Without that variable it does, since the file could name another database, the one
+    where workers look. Raises ConfigurationError for that, if no database is named, and if only the
+    embedded one is, which is the worker's.
     """
     # pydantic is heavy, and only this needs it.
     from retryd.settings.database import find_database  # noqa: PLC0415
     from retryd.settings.models import Configuration, DatabaseSettings  # noqa: PLC0415
     from retryd.settings.sources import environment_source, file_source, merge  # noqa: PLC0415
 
-    document = merge((environment_source(environ), file_source(None, environ)))
+    first = environ.get("RETRYD_DATABASE_URL")
+    document = {} if first else merge((environment_source(environ), file_source(None, environ)))
     try:
         database = DatabaseSettings.model_validate(
             document.get("database", {}), context={"environ": environ}
         )
     except ValueError:  # its text could show a password
-        message = "the block `database` of the configuration is wrong: `retryd stats` says where"
+        message = "the block `database` of the configuration is wrong: `retryd check` says where"
         raise ConfigurationError(message) from None
     url = find_database(Configuration(database=database), environ, app_url=app_url).url
     if url is None:

@@ -5,6 +5,7 @@ The same function is the handler: the payload of a retry is the arguments of the
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 import threading
@@ -134,7 +135,8 @@ class Resilient:
                 said.append(refused)
 
         # No pool of threads: those take no more work once the main thread has ended.
-        thread = threading.Thread(target=capture, name="retryd-capture")
+        context = contextvars.copy_context()  # in which a trace may be current
+        thread = threading.Thread(target=context.run, args=(capture,), name="retryd-capture")
         try:
             thread.start()
         except RuntimeError as fault:

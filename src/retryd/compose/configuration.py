@@ -9,6 +9,7 @@ from retryd.domain.backoff import first_delay_bounds
 from retryd.domain.errors import ConfigurationError
 from retryd.handlers import HandlerSettings, open_handler
 from retryd.handlers.python import PythonHandler, import_target
+from retryd.settings.editor_schema import editor_schema
 from retryd.settings.load import load
 from retryd.settings.models import configuration_model
 
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 
 
 def load_configuration(
-    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+    path: Path | None, environ: Mapping[str, str], code: Mapping[str, object]
 ) -> Configuration:
     """Load the configuration with the handler kinds that exist. Raises ConfigurationError."""
-    return load(configuration_model(HandlerSettings), path=path, environ=environ, flags=flags)
+    return load(configuration_model(HandlerSettings), path=path, environ=environ, code=code)
+
+
+def configuration_schema() -> dict[str, Any]:
+    """Return the JSON schema of a configuration with the handler kinds that exist."""
+    return editor_schema(configuration_model(HandlerSettings))
 
 
 def load_app(target: str) -> App:
@@ -46,7 +52,10 @@ def open_handlers(configuration: Configuration, app: App | None, threads: Thread
         try:
             handlers[name] = open_handler(name, settings, threads)
         except ConfigurationError as error:
-            problems.extend(error.problems)
+            place = configuration.origins.near(("handlers", name))
+            problems.extend(
+                f"{problem} ({place})" if place else problem for problem in error.problems
+            )
     policies = configuration.policies()
     for name, registration in (app.handlers if app else {}).items():
         if name in handlers:

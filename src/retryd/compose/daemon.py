@@ -16,6 +16,7 @@ from retryd.compose.process import Process
 from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
 from retryd.ports import Readiness
 from retryd.telemetry.metrics import Vitals
+from retryd.telemetry.tracing import exporting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -57,7 +58,7 @@ class Daemon:
         self._current: Generation | None = None
         self._former: set[Generation] = set()
         self._stopping = asyncio.Event()
-        self._reload_wanted = False
+        self._reloads = self._reloaded = 0
         self._changed = asyncio.Event()
         self._alert: str | None = None
 
@@ -79,16 +80,16 @@ class Daemon:
         """End at once, as any process does at this signal; leases run out, and nothing is lost."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(128 + signal.SIGTERM)  # the first process of a container lives through its own
 
     def reload(self) -> None:
         """Read the configuration again and work by it; what cannot be used changes nothing."""
-        self._reload_wanted = True
+        self._reloads += 1
         self._changed.set()
 
     def dump(self) -> None:
         """Write what is in flight to the log."""
-        state = self.state()
-        logger.warning("in_flight", extra=state)
+        logger.info("in_flight", extra=self.state())
 
     async def run(self) -> None:
         """Work until `stop` is called or, with `until_empty`, nothing is left to do.
@@ -96,6 +97,10 @@ class Daemon:
         Waits for PostgreSQL to come up, but for one that refuses the login. Raises
         ConfigurationError, DatabaseRefused or SchemaOutdated before anything is claimed.
         """
+        with exporting(os.environ):
+            await self._work()
+
+    async def _work(self) -> None:
         handlers = open_handlers(self._configuration, self._app, self._process.threads)
         self._current = await self._unless_stopped(self._first(handlers))
         while self._current is not None and not self._stopping.is_set():
@@ -104,9 +109,10 @@ class Daemon:
             self._changed.clear()
             if self._current.task.done():
                 break
-            if self._reload_wanted and not self._stopping.is_set():
-                self._reload_wanted = False
+            if self._reloaded < self._reloads and not self._stopping.is_set():
+                reloads = self._reloads
                 await self._unless_stopped(self._replace(self._current))
+                self._reloaded = reloads
         if self._current is not None:
             last = (self._current, *self._former)
             for generation in last:
@@ -180,10 +186,16 @@ class Daemon:
             connections_in_use=sum(pool.open for pool in pools) - idle,
             connections_idle=idle,
             connections_max=sum(pool.largest for pool in pools),
+            ready=not self._reasons(),
         )
 
     async def ready(self) -> Readiness:
         """Tell whether this process takes work."""
+        reasons = self._reasons()
+        return Readiness(not reasons, tuple(reasons))
+
+    def _reasons(self) -> list[str]:
+        """Tell what keeps it from its work; may be asked from any thread."""
         reasons = []
         if self._stopping.is_set():
             reasons.append("it is stopping")
@@ -195,7 +207,7 @@ class Daemon:
             )
         elif self._current is not None:
             reasons += self._current.worker.problems()
-        return Readiness(not reasons, tuple(reasons))
+        return reasons
 
     def state(self) -> dict[str, object]:
         """Tell how this process is, for people."""
@@ -208,5 +220,8 @@ class Daemon:
             "database_away_seconds": away,
             "database_reason": self._process.reach.reason or None,
             "alert": self._alert,
+            "stopping": self._stopping.is_set(),
+            "reloads": self._reloads,
+            "reloading": self._reloaded < self._reloads,
             "in_flight": worker.in_flight() if worker else [],
         }

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
 import retryd
 from retryd.compose.daemon import Daemon
+from retryd.compose.systemd import announcing
 from retryd.processes.link import ChildLink
 from retryd.processes.parent import Parent
+from retryd.telemetry.log import bear
 from retryd.telemetry.shared import shared_values
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from retryd.client.app import App
+    from retryd.compose.systemd import Systemd
     from retryd.ports import Health
     from retryd.settings.models import Configuration, HttpSettings
+
+
+SERVER_REMEDY: Final = "pip install 'retryd[server]' brings health and metrics over HTTP"
+
+logger = logging.getLogger("retryd.web")
+
+
+def can_serve() -> bool:
+    """Tell whether the extra `server` is installed."""
+    return all(find_spec(name) is not None for name in ("fastapi", "uvicorn"))
 
 
 @asynccontextmanager
 async def serving(
     settings: HttpSettings, health: Health, exposition: Callable[[str], tuple[bytes, str]]
 ) -> AsyncIterator[None]:
-    """Answer over HTTP while the context lasts."""
+    """Answer over HTTP while the context lasts, if the extra `server` is installed."""
+    if not can_serve():
+        logger.warning("http_not_served", extra={"remedy": SERVER_REMEDY})
+        yield
+        return
     from retryd.web.app import build_app  # noqa: PLC0415 - a child of a parent needs no web server
     from retryd.web.server import HttpServer  # noqa: PLC0415 - the same
 
@@ -58,20 +77,30 @@ async def open_daemon(
     app: App | None,
     child: int | None,
     *,
+    systemd: Systemd,
     until_empty: bool,
 ) -> AsyncIterator[Daemon]:
     """Make the daemon of this process, reachable over HTTP or, if it is a child, by its parent.
 
-    `child` is the file descriptor of the link that the parent has given to it.
+    `child` is the file descriptor of the link that the parent has given to it. A child is not
+    announced to systemd, which knows the parent alone.
     """
     if child is None:
         daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
-        async with serving(configuration.http, daemon, daemon.exposition):
+        async with (
+            serving(configuration.http, daemon, daemon.exposition),
+            announcing(systemd, daemon),
+        ):
             yield daemon
         return
     link = ChildLink.from_fd(child)
-    with shared_values(link.metrics, link.number):
-        daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
+    bear(child=link.number)
+    try:
+        with shared_values(link.metrics, link.number):
+            daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
+    except FileNotFoundError:  # a sibling was faster to notice, and has cleaned up
+        logger.error("parent_gone")  # noqa: TRY400 - where it was noticed tells nothing
+        raise SystemExit(1) from None
     async with reporting(link, daemon):
         yield daemon
 
@@ -89,10 +118,12 @@ class Fleet:
         configuration: Configuration,
         dsn: str,
         *,
+        systemd: Systemd,
         until_empty: bool,
     ) -> None:
         os.environ["RETRYD_DATABASE_URL"] = dsn  # the children's; on no command line for all to see
         self._http = configuration.http
+        self._systemd = systemd
         self._shutdown_seconds = configuration.retry.shutdown_timeout_seconds
         self._parent = Parent(
             argv,
@@ -104,13 +135,20 @@ class Fleet:
 
     async def run(self) -> int:
         """Run them until stopped, or until all are done; returns the exit status."""
-        async with serving(self._http, self._parent, self._parent.exposition):
+        async with (
+            serving(self._http, self._parent, self._parent.exposition),
+            announcing(self._systemd, self),
+        ):
             return await self._parent.run(self._stopping)
 
     @property
     def shutdown_seconds(self) -> float:
         """How long the attempts of all may still take once they are to stop."""
         return self._shutdown_seconds
+
+    def state(self) -> dict[str, object]:
+        """Tell how they are, for people."""
+        return self._parent.state()
 
     def stop(self) -> None:
         """Let all drain and end."""

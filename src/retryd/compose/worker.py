@@ -12,6 +12,9 @@ import retryd
 from retryd.compose.configuration import published
 from retryd.store.lines import open_lines
 from retryd.store.pool import behind_pooler
+from retryd.store.revisions import check
+from retryd.telemetry.observers import Observers
+from retryd.telemetry.tracing import traced
 from retryd.worker.plan import Plan
 from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Worker
@@ -37,8 +40,6 @@ async def open_worker(
     `ends` are `until_empty` and `process_ends` of the Plan. Raises DatabaseUnavailable or
     SchemaOutdated; nothing is claimed by then.
     """
-    from retryd.store.schema import check  # noqa: PLC0415 - alembic takes long to import
-
     policies = configuration.policies().values()
     worker_id = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:12]}"
     pooled = configuration.database.pgbouncer
@@ -54,7 +55,11 @@ async def open_worker(
         await lines.shared.publish_handlers(handler.definition for handler in handlers)
         listen_dsn = listening_at(configuration, dsn, pooled=pooled)
         plan = plan_of(configuration, listen_dsn, **ends)
-        yield Worker(lines, handlers, policies, process.metrics, plan)
+        observer = Observers(process.metrics, process.lines)
+        try:
+            yield Worker(lines, traced(handlers, retryd.__version__), policies, observer, plan)
+        finally:
+            process.lines.tell_untold()
 
 
 def listening_at(configuration: Configuration, dsn: str, *, pooled: bool) -> str | None:

@@ -14,7 +14,13 @@ from pydantic import AfterValidator, Field
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.outcome import Failure, Reject, Success
 from retryd.handlers.process import KILL_AFTER_SECONDS, Ended, Program, run
-from retryd.handlers.variables import Variables, environment, for_a_program, secrets
+from retryd.handlers.variables import (
+    Variables,
+    environment,
+    for_a_program,
+    secrets,
+    trace_variables,
+)
 from retryd.settings.block import told
 from retryd.settings.handler import HandlerSettings
 
@@ -65,12 +71,14 @@ class CommandHandlerSettings(HandlerSettings):
     cwd: Annotated[str, AfterValidator(for_a_program)] | None = Field(
         default=None, description="Where it runs; null: where the worker does."
     )
-    env: Variables = Field(default={}, description="Variables of its environment.")
+    env: Variables = Field(
+        default={}, description="Variables of its environment, beside a few of the worker's."
+    )
     kill_after_seconds: float = Field(
         default=KILL_AFTER_SECONDS,
         ge=0,
         le=LONGEST_KILL_AFTER_SECONDS,
-        description="From SIGTERM to SIGKILL when it has to end.",
+        description="How long it may still take after SIGTERM, before SIGKILL.",
     )
 
 
@@ -111,9 +119,10 @@ class CommandHandler:
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
         """Make one attempt; who runs it cancels it at its timeout."""
         del timeout_seconds
-        program = replace(self._program, env={**self._program.env, **variables_of(retry)})
-        given = document_of(retry).encode()
-        return outcome_of(await run(program, given, self._threads, f"retry-{retry.id}"))
+        given = {**variables_of(retry), **trace_variables()}
+        program = replace(self._program, env={**self._program.env, **given})
+        document = document_of(retry).encode()
+        return outcome_of(await run(program, document, self._threads, f"retry-{retry.id}"))
 
 
 def document_of(retry: Retry) -> str:

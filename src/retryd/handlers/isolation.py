@@ -15,7 +15,7 @@ from retryd.domain.outcome import Cancel, Failure, Outcome, Reject, Snooze, Succ
 from retryd.domain.retry import Retry
 from retryd.handlers.kept import without
 from retryd.handlers.process import Ended, Program, run, supervise
-from retryd.handlers.variables import environment, secrets
+from retryd.handlers.variables import environment, secrets, trace_variables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -87,7 +87,8 @@ class IsolatedHandler:
         """Make one attempt."""
         assignment = replace(self._assignment, retry=retry, timeout_seconds=timeout_seconds)
         given = ASSIGNMENT.dump_json(assignment)
-        ended = await run(self._program, given, self._threads, f"retry-{retry.id}")
+        program = replace(self._program, env={**self._program.env, **trace_variables()})
+        ended = await run(program, given, self._threads, f"retry-{retry.id}")
         return outcome_of(ended, self._program.secrets)
 
 

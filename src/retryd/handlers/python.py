@@ -10,10 +10,11 @@ import contextvars
 import importlib
 import inspect
 import logging
+import re
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from retryd.client.app import Registration
 from retryd.client.attempt import attempt
@@ -24,6 +25,7 @@ from retryd.handlers.threads import Threads
 from retryd.handlers.variables import Variables
 from retryd.settings.block import told
 from retryd.settings.handler import HandlerSettings
+from retryd.settings.schema import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,24 +41,42 @@ LEAST_MEMORY_MB: Final = 64
 MOST_MEMORY_MB: Final = 1024 * 1024
 
 
+TARGET: Final = re.compile(r"[\w.]+:[\w.]+")
+
+
+def _module_and_function(target: str) -> str:
+    if not TARGET.fullmatch(target):
+        seen = shown(target, {"type": "string"})
+        raise told(f" is {seen}, give module:function, such as billing.retries:send_invoice")
+    return target
+
+
 class PythonHandlerSettings(HandlerSettings):
     """A function named in the configuration, and the process it may have for itself."""
 
     kind: Literal["python"] = "python"
-    target: str = Field(pattern=r"^[\w.]+:[\w.]+$", description="The function: module:function.")
+    target: Annotated[str, AfterValidator(_module_and_function)] = Field(
+        description="The function that runs it, as module:function.",
+        json_schema_extra={"pattern": f"^{TARGET.pattern}$"},
+    )
     isolation: Literal["none", "process"] = Field(
-        default="none", description="process: each attempt is a process of its own."
+        default="none", description="process: each attempt runs in a process of its own."
     )
     memory_mb: int | None = Field(
         default=None,
         ge=LEAST_MEMORY_MB,
         le=MOST_MEMORY_MB,
-        description="Address space of that process at most.",
+        description="The most memory that this process may address, in MiB.",
     )
     cpu_seconds: int | None = Field(
-        default=None, ge=1, le=int(MAX_DELAY_SECONDS), description="CPU time of it at most."
+        default=None,
+        ge=1,
+        le=int(MAX_DELAY_SECONDS),
+        description="The most processor time that it may take.",
     )
-    env: Variables = Field(default={}, description="Variables of its environment.")
+    env: Variables = Field(
+        default={}, description="Variables of its environment, beside a few of the worker's."
+    )
 
     @model_validator(mode="after")
     def _only_a_process_is_limited(self) -> Self:

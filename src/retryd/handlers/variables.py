@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, SecretStr
 
+from retryd.client.trace import current_trace
 from retryd.settings.block import told
 from retryd.settings.secret import Secret
 
@@ -51,6 +52,11 @@ def environment(variables: Mapping[str, SecretStr]) -> dict[str, str]:
         if name in INHERITED or name.startswith("LC_")
     }
     return inherited | {name: value.get_secret_value() for name, value in variables.items()}
+
+
+def trace_variables() -> dict[str, str]:
+    """Return the variables by which a program goes on with the trace of its attempt."""
+    return {name.upper(): value for name, value in current_trace().items()}
 
 
 def secrets(variables: Mapping[str, SecretStr]) -> tuple[str, ...]:

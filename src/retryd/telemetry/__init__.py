@@ -1,1 +1,1 @@
-"""What a worker tells of itself: logs and metrics."""
+"""What a worker tells of itself: logs, metrics, traces."""

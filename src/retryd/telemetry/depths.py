@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Gauge
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from retryd.telemetry.labels import HandlerLabels
 
 
+STATUSES: Final = ("pending", "retrying", "failed", "resolved")
+
+
 class DepthGauges:
     """Shows what was read last; every worker shows the same."""
 
@@ -27,11 +30,21 @@ class DepthGauges:
             "retryd_oldest_due_seconds", "How long the oldest due one waits", registry, "handler"
         )
         self._dead_letters = Depth("retryd_dead_letter_depth", "Dead letters", registry, "status")
+        self._held = Depth(
+            "retryd_lane_held", "1: no claim takes retries of it", registry, "handler", "reason"
+        )
+        self._alerts = Depth("retryd_alerts", "What needs a look", registry, "kind")
 
     def show(self, depths: Depths | None) -> None:
         """Show these; with None that nobody knows."""
         if depths is None:
-            for depth in (self._queue, self._oldest_due, self._dead_letters):
+            for depth in (
+                self._queue,
+                self._oldest_due,
+                self._dead_letters,
+                self._held,
+                self._alerts,
+            ):
                 depth.unknown()
             return
         queue: defaultdict[tuple[str, ...], float] = defaultdict(float)
@@ -43,7 +56,12 @@ class DepthGauges:
             oldest[label,] = max(oldest[label,], seconds)
         self._queue.show(queue)
         self._oldest_due.show(oldest)
-        self._dead_letters.show({(status,): n for status, n in depths.dead_letters.items()})
+        # All of them, also where there is none: the first dead letter is a rise, not a beginning.
+        self._dead_letters.show(
+            {(status,): depths.dead_letters.get(status, 0) for status in STATUSES}
+        )
+        self._held.show({(self._label(handler), reason): 1 for handler, reason in depths.held})
+        self._alerts.show({(kind,): count for kind, count in depths.alerts.items()})
 
 
 class Depth:

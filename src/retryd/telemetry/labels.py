@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 ROOM: Final = 200
 OTHER: Final = "other"
 UNROUTED: Final = "unrouted"
+
+logger = logging.getLogger("retryd.telemetry")
 
 
 class HandlerLabels:
@@ -15,6 +18,7 @@ class HandlerLabels:
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
         self._known: set[str] = set()
+        self._overflowed = False
 
     def __call__(self, handler: str | None) -> str:
         """Return the label of a handler; None is that of a retry that no handler matches."""
@@ -23,6 +27,9 @@ class HandlerLabels:
         if handler in self._known:
             return handler
         if len(self._known) >= self._room:
+            if not self._overflowed:
+                self._overflowed = True
+                logger.error("labels_overflow", extra={"handlers": self._room})
             return OTHER
         self._known.add(handler)
         return handler

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Final, Literal, TextIO, cast
 
 from typing_extensions import override
 
-STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+PLAIN: Final = re.compile(r"[^\s\"'=]+")
 
 
-class JsonFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
+    """What both forms leave out: the rows that PostgreSQL quotes when it refuses them."""
+
+    @override
+    def formatException(self, ei: Any) -> str:
+        """Return the traceback without the details of errors of PostgreSQL, which are data."""
+        text = super().formatException(ei)
+        error, seen = ei[1], set[int]()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            for detail in (getattr(error, "detail", None), getattr(error, "where", None)):
+                if isinstance(detail, str) and detail:
+                    text = text.replace(detail, "(left out)")
+            error = error.__cause__ or error.__context__
+        return text
+
+
+class JsonFormatter(LineFormatter):
     """One JSON object a line: at, level, event, and the fields."""
 
     @override
@@ -26,16 +46,34 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**line, **fields_of(record), **line}, default=str)
 
 
-class ConsoleFormatter(logging.Formatter):
-    """Time, level, event and the fields as key=value."""
+class ConsoleFormatter(LineFormatter):
+    """Time, level, event and the fields as key=value; each item of a list on a line of its own."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line, and those that belong to it."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        fields = "".join(f" {key}={shown(value)}" for key, value in fields_of(record).items())
-        line = f"{at} {record.levelname.lower():<7} {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        fields = fields_of(record)
+        lists = [fields.pop(key) for key, value in tuple(fields.items()) if is_list(value)]
+        lines = [f"{at} {record.levelname.lower():<7} {record.getMessage()}{written(fields)}"]
+        lines += [f"        {written(item)}" for items in lists for item in cast("Any", items)]
+        if record.exc_info:
+            lines.append(self.formatException(record.exc_info))
+        return "\n".join(lines)
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes to standard error; every line bears `fields`."""
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        super().__init__(sys.stderr)
+        self.fields = fields
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line with what all lines bear."""
+        vars(record).update(self.fields)
+        return super().format(record)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
@@ -43,18 +81,41 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in STANDARD}
 
 
+def is_list(value: object) -> bool:
+    """Tell whether a value is a list of mappings."""
+    return isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+
+
+def written(fields: Mapping[str, object]) -> str:
+    """Return fields as they may stand in one line of a terminal; nothing of what is None."""
+    known = {key: value for key, value in fields.items() if value is not None}
+    return "".join(f" {key}={shown(value)}" for key, value in known.items())
+
+
 def shown(value: object) -> str:
-    """Return a value as it may stand in one line of a terminal."""
+    """Return a value as one word: in quotes where it is none."""
     text = str(value)
-    return text if text.isprintable() else repr(text)
+    if not text.isprintable():
+        return json.dumps(text)
+    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def set_up_logging(form: Literal["auto", "json", "console"], level: str) -> None:
-    """Log to standard error; `auto` is console on a terminal, JSON elsewhere."""
+    """Log to standard error; `auto` is console on a terminal, JSON elsewhere.
+
+    May be called again; what all lines bear stays.
+    """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(ConsoleFormatter() if console else JsonFormatter())
     logger = logging.getLogger("retryd")
+    handler = Lines(next((each.fields for each in logger.handlers if isinstance(each, Lines)), {}))
+    handler.setFormatter(ConsoleFormatter() if console else JsonFormatter())
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(level.upper())
+
+
+def bear(**fields: object) -> None:
+    """Let every line of this process bear these fields from now on, if it has its logs from us."""
+    for handler in logging.getLogger("retryd").handlers:
+        if isinstance(handler, Lines):
+            handler.fields = fields

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
-    from retryd.ports import Depths
+    from retryd.ports import Buried, Depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Vitals:
     connections_in_use: int
     connections_idle: int
     connections_max: int
+    ready: bool
 
 
 class Metrics:
@@ -86,6 +87,12 @@ class Metrics:
 
     def _make_vitals(self, version: str) -> None:
         registry = self.registry
+        self._ready = Gauge(
+            "retryd_ready",
+            "Processes that take work",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._overrunning = Gauge(
             "retryd_overrunning_threads",
             "Plain functions that run on after their timeout",
@@ -132,6 +139,10 @@ class Metrics:
         """Count leases that were taken over."""
         self._rescued.inc(retries)
 
+    def expired(self, buried: Buried) -> None:
+        """Count a retry that died of its age."""
+        self._dead.labels(self._label(buried.handler), "expired").inc()
+
     def measured(self, depths: Depths | None) -> None:
         """Show how much there is in PostgreSQL; NaN while nobody knows."""
         self.refresh()
@@ -146,6 +157,7 @@ class Metrics:
         if self._vitals is None:
             return
         now = self._vitals()
+        self._ready.set(now.ready)
         self._overrunning.set(now.overrunning_threads)
         self._connections.labels("in_use").set(now.connections_in_use)
         self._connections.labels("idle").set(now.connections_idle)

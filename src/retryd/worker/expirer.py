@@ -10,6 +10,7 @@ from retryd.worker.batch import Batch
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
+    from retryd.ports import Observer
     from retryd.store.queue import Queue
 
 BATCH = 500
@@ -18,9 +19,10 @@ BATCH = 500
 class Expirer(Service):
     """Any worker expires for all; each pass is one statement that others skip around."""
 
-    def __init__(self, queue: Queue, every_seconds: float) -> None:
+    def __init__(self, queue: Queue, observer: Observer, every_seconds: float) -> None:
         super().__init__()
         self._queue = queue
+        self._observer = observer
         self._every_seconds = every_seconds
         self._batch = Batch(BATCH)
 
@@ -29,5 +31,7 @@ class Expirer(Service):
         """Bury one batch."""
         size = self._batch.size
         with self._batch.trying(size):
-            moved = await self._queue.expire_retries(size)
-        return 0 if moved == size else self._every_seconds
+            dead = await self._queue.bury_expired(size)
+        for buried in dead:
+            self._observer.expired(buried)
+        return 0 if len(dead) == size else self._every_seconds

@@ -41,8 +41,9 @@ class GaugeReader(Service):
         """Read once."""
         try:
             async with asyncio.timeout(self._patience_seconds):
-                queue = await self._reads.retry_queue_stats()
+                handlers = await self._reads.handler_activity()
                 dead = await self._reads.dead_letter_stats()
+                alerts = await self._reads.retry_queue_alerts()
         except TimeoutError as error:
             self._observer.measured(None)
             message = f"the gauges could not be read within {self._patience_seconds:g} s"
@@ -50,19 +51,24 @@ class GaugeReader(Service):
         except DatabaseUnavailable:
             self._observer.measured(None)
             raise
-        self._observer.measured(depths_of(queue, dead))
+        self._observer.measured(depths_of(handlers, dead, alerts))
         return EVERY_SECONDS
 
 
-def depths_of(queue: Iterable[Row], dead: Iterable[Row]) -> Depths:
-    """Add up rows of retry_queue_stats and dead_letter_stats over their operations."""
-    counts: Counter[tuple[str | None, str]] = Counter()
+def depths_of(handlers: Iterable[Row], dead: Iterable[Row], alerts: Iterable[Row]) -> Depths:
+    """Make gauges of rows of handler_activity, dead_letter_stats and retry_queue_alerts."""
+    queue: dict[tuple[str | None, str], int] = {}
     oldest: dict[str | None, float] = {}
-    for row in sorted(queue, key=lambda row: row["handler"] or ""):
+    held = []
+    for row in handlers:
         handler = row["handler"]
-        counts[handler, row["state"]] += row["count"]
-        oldest[handler] = max(oldest.get(handler, 0.0), row["oldest_due_seconds"] or 0.0)
+        queue[handler, "pending"] = row["due"] + row["waiting"]
+        queue[handler, "processing"] = row["processing"]
+        queue[handler, "parked"] = row["parked"]
+        oldest[handler] = row["oldest_due_seconds"] or 0.0
+        if row["held"] is not None:
+            held.append((handler, row["held"]))
     statuses: Counter[str] = Counter()
     for row in dead:
         statuses[row["status"]] += row["count"]
-    return Depths(counts, oldest, statuses)
+    return Depths(queue, oldest, statuses, held, Counter(row["kind"] for row in alerts))

@@ -66,5 +66,4 @@ class Rescuer(Service):
             self._settler.put(Decided(retry, Lost(), decision))
         if retries:
             self._observer.rescued(len(retries))
-            logger.warning("retries_rescued", extra={"retries": len(retries)})
         return 0 if len(retries) == size else self._every_seconds

@@ -219,7 +219,15 @@ class Runner:
             self._release(retry)
             return None
         if self._leases.get(retry) is None or not handler.stoppable:
-            logger.warning("attempt_lost", extra={"retry": retry.id, "attempt": retry.attempt})
+            logger.warning(
+                "attempt_given_up",
+                extra={
+                    "retry": retry.id,
+                    "handler": retry.handler,
+                    "event_type": retry.event_type,
+                    "attempt": retry.attempt,
+                },
+            )
             self._leases.drop(retry)
             if handler.stoppable:  # else it still runs, and must not run twice at once
                 self._release(retry)

@@ -6,9 +6,10 @@ import json
 import logging
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
-from retryd.telemetry.log import ConsoleFormatter, JsonFormatter, set_up_logging
+from retryd.telemetry.log import ConsoleFormatter, JsonFormatter, bear, set_up_logging
 
 
 def record(event: str = "worker_started", /, **fields: object) -> logging.LogRecord:
@@ -66,6 +67,56 @@ def test_a_console_line_stays_one_line() -> None:
     assert "\x1b" not in line
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("mail", "mail"),
+        ("two words", '"two words"'),
+        ("", '""'),
+        ("a=b", '"a=b"'),
+        ('say "no"', '"say \\"no\\""'),
+        ("\u00fcber", "\u00fcber"),
+        (0.5, "0.5"),
+        (False, "False"),
+    ],
+)
+def test_on_the_console_what_is_no_single_word_stands_in_quotes(value: object, text: str) -> None:
+    assert ConsoleFormatter().format(record(reason=value)).endswith(f"worker_started reason={text}")
+
+
+def test_on_the_console_nothing_is_said_of_what_is_none() -> None:
+    line = ConsoleFormatter().format(record(reason=None, retry=7))
+    assert line.endswith("worker_started retry=7")
+
+
+def test_on_the_console_each_item_of_a_list_has_a_line() -> None:
+    held = [{"retry": 7, "handler": "a b"}, {"retry": 8, "handler": None}]
+    text = ConsoleFormatter().format(record("in_flight", in_flight=held, worker="w"))
+    assert text.splitlines() == [
+        "22:13:20 warning in_flight worker=w",
+        '         retry=7 handler="a b"',
+        "         retry=8",
+    ]
+
+
+def test_a_traceback_does_not_quote_the_rows_that_postgresql_refused() -> None:
+    cause = asyncpg.CheckViolationError("new row violates check constraint")
+    cause.detail = "Failing row contains (1, sesame\nsesame)."
+    made = record("step_failed")
+    try:
+        try:
+            raise cause
+        except asyncpg.PostgresError as error:
+            raise OSError("settling") from error
+    except OSError as error:
+        made.exc_info = (OSError, error, error.__traceback__)
+    for formatter in (JsonFormatter(), ConsoleFormatter()):
+        text = formatter.format(made)
+        assert "sesame" not in text
+        assert "new row violates check constraint" in text
+        assert "(left out)" in text
+
+
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
     """The logger of retryd, put back afterwards."""
@@ -87,3 +138,27 @@ def test_the_form_and_the_level_are_as_configured(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(first)
     assert "loud" in line
+
+
+@pytest.mark.usefixtures("logger")
+def test_what_all_lines_bear_outlives_a_new_set_up(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("json", "info")
+    bear(child=3)
+    logging.getLogger("retryd.worker").info("before")
+    set_up_logging("console", "info")
+    logging.getLogger("retryd.worker").info("after")
+    before, after = capsys.readouterr().err.splitlines()
+    assert json.loads(before)["child"] == 3
+    assert after.endswith("after child=3")
+
+
+@pytest.mark.usefixtures("logger")
+def test_the_logs_of_an_application_bear_nothing_of_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = logging.StreamHandler()
+    theirs.setFormatter(JsonFormatter())
+    logging.getLogger("retryd").handlers = [theirs]
+    bear(child=3)
+    logging.getLogger("retryd").error("line")
+    assert "child" not in json.loads(capsys.readouterr().err)

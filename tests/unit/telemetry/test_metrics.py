@@ -128,13 +128,15 @@ def test_the_build_is_told() -> None:
 
 
 def test_a_scrape_shows_threads_and_connections_as_they_are_then() -> None:
-    metrics, threads = Metrics(), 1
-    metrics.watch(lambda: Vitals(threads, 2, 3, 10))
+    metrics, threads, ready = Metrics(), 1, True
+    metrics.watch(lambda: Vitals(threads, 2, 3, 10, ready))
     metrics.exposition()
+    assert samples(metrics, "retryd_ready") == {"": 1}
     assert samples(metrics, "retryd_overrunning_threads") == {"": 1}
     assert samples(metrics, "retryd_db_pool_connections") == {"in_use": 2, "idle": 3, "max": 10}
-    threads = 0
+    threads, ready = 0, False
     metrics.exposition()
+    assert samples(metrics, "retryd_ready") == {"": 0}
     assert samples(metrics, "retryd_overrunning_threads") == {"": 0}
 
 
@@ -150,28 +152,48 @@ def by_labels(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
 
 def test_what_is_not_in_postgresql_any_more_is_zero() -> None:
     metrics = Metrics()
-    metrics.measured(Depths({("mail", "pending"): 3}, {"mail": 7.5}, {"pending": 2}))
+    held, alerts = [("mail", "paused")], {"no_worker": 2}
+    metrics.measured(Depths({("mail", "pending"): 3}, {"mail": 7.5}, {"pending": 2}, held, alerts))
     assert by_labels(metrics, "retryd_queue_depth") == {("mail", "pending"): 3}
     assert by_labels(metrics, "retryd_oldest_due_seconds") == {("mail",): 7.5}
-    assert by_labels(metrics, "retryd_dead_letter_depth") == {("pending",): 2}
+    assert by_labels(metrics, "retryd_dead_letter_depth")["pending",] == 2
+    assert by_labels(metrics, "retryd_lane_held") == {("mail", "paused"): 1}
+    assert by_labels(metrics, "retryd_alerts") == {("no_worker",): 2}
     metrics.measured(Depths({(None, "pending"): 1}, {None: 0.0}, {}))
+    assert by_labels(metrics, "retryd_lane_held") == {("mail", "paused"): 0}
+    assert by_labels(metrics, "retryd_alerts") == {("no_worker",): 0}
     assert by_labels(metrics, "retryd_queue_depth") == {
         ("mail", "pending"): 0,
         ("unrouted", "pending"): 1,
     }
     assert by_labels(metrics, "retryd_oldest_due_seconds") == {("mail",): 0, ("unrouted",): 0}
-    assert by_labels(metrics, "retryd_dead_letter_depth") == {("pending",): 0}
+    assert by_labels(metrics, "retryd_dead_letter_depth")["pending",] == 0
+
+
+def test_every_status_of_dead_letters_is_shown_before_there_is_one() -> None:
+    metrics = Metrics()
+    metrics.measured(Depths({}, {}, {}))
+    statuses = ("pending", "retrying", "failed", "resolved")
+    assert by_labels(metrics, "retryd_dead_letter_depth") == {(each,): 0 for each in statuses}
 
 
 def test_what_nobody_could_read_is_no_number() -> None:
     metrics = Metrics()
     metrics.measured(None)
     assert by_labels(metrics, "retryd_queue_depth") == {}
-    metrics.measured(Depths({("mail", "pending"): 3}, {"mail": 7.5}, {"pending": 2}))
+    held, alerts = [("mail", "paused")], {"no_worker": 2}
+    metrics.measured(Depths({("mail", "pending"): 3}, {"mail": 7.5}, {"pending": 2}, held, alerts))
     metrics.measured(None)
-    for name in ("retryd_queue_depth", "retryd_oldest_due_seconds", "retryd_dead_letter_depth"):
-        [value] = by_labels(metrics, name).values()
-        assert math.isnan(value)
+    for name in (
+        "retryd_queue_depth",
+        "retryd_oldest_due_seconds",
+        "retryd_dead_letter_depth",
+        "retryd_lane_held",
+        "retryd_alerts",
+    ):
+        values = by_labels(metrics, name).values()
+        assert values
+        assert all(map(math.isnan, values))
 
 
 def test_labels_are_few_however_many_handlers_there_are() -> None:

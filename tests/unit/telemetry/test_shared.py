@@ -65,7 +65,7 @@ def test_threads_and_connections_are_those_of_the_living(tmp_path: Path) -> None
     merged = MergedMetrics(tmp_path)
     for number in range(2):
         metrics = child(tmp_path, number)
-        metrics.watch(lambda: Vitals(1, 2, 3, 10))
+        metrics.watch(lambda: Vitals(1, 2, 3, 10, ready=True))
         metrics.refresh()
     assert value(merged, "retryd_overrunning_threads") == 2
     assert value(merged, "retryd_db_pool_connections", state="max") == 20
@@ -112,7 +112,7 @@ def test_programs_that_handlers_start_do_not_find_the_directory(tmp_path: Path) 
     opened = set(tmp_path.iterdir())
     metrics.claimed(1, 0.1)
     metrics.rescued(1)
-    metrics.watch(lambda: Vitals(1, 2, 3, 10))
+    metrics.watch(lambda: Vitals(1, 2, 3, 10, ready=True))
     metrics.measured(Depths({("mail", "pending"): 5}, {"mail": 1.0}, {"pending": 1}))
     assert set(tmp_path.iterdir()) == opened  # no file is opened later, without the variable
 

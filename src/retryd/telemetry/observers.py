@@ -1,0 +1,41 @@
+"""Several observers as one: what a worker does is counted, and told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retryd.domain.decision import Decided
+    from retryd.ports import Buried, Depths, Observer
+
+
+class Observers:
+    """Lets each of them hear everything, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def claimed(self, retries: int, seconds: float) -> None:
+        """Pass on a claim."""
+        for each in self._observers:
+            each.claimed(retries, seconds)
+
+    def settled(self, decided: Decided, result: str) -> None:
+        """Pass on what became of a decision."""
+        for each in self._observers:
+            each.settled(decided, result)
+
+    def rescued(self, retries: int) -> None:
+        """Pass on that leases were taken over."""
+        for each in self._observers:
+            each.rescued(retries)
+
+    def expired(self, buried: Buried) -> None:
+        """Pass on a retry that died of its age."""
+        for each in self._observers:
+            each.expired(buried)
+
+    def measured(self, depths: Depths | None) -> None:
+        """Pass on how much there is in PostgreSQL."""
+        for each in self._observers:
+            each.measured(depths)

@@ -42,7 +42,7 @@ async def work(behaviour: str, folder: Path, link: ChildLink) -> int:
     loop.add_signal_handler(signal.SIGTERM, stop_once, loop, stop)
     with shared_values(link.metrics, link.number):
         metrics = Metrics("test")
-    metrics.watch(lambda: Vitals(1, 2, 3, 10))
+    metrics.watch(lambda: Vitals(1, 2, 3, 10, ready=True))
     metrics.refresh()
     metrics.rescued(1)
     lives = len(list(folder.glob(f"{link.number}-*")))

@@ -24,6 +24,7 @@ from retryd.processes.parent import Parent
 from retryd.web.app import build_app
 from retryd.web.server import HttpServer
 from tests.processes.family import parent_of
+from tests.remains import Processes
 from tests.waiting import until
 
 FAMILY = Path(__file__).with_name("family.py")
@@ -114,7 +115,7 @@ async def test_what_children_count_is_added_up(tmp_path: Path) -> None:
 
 
 async def test_a_killed_child_is_replaced_and_nothing_that_it_counted_is_lost(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, processes: Processes
 ) -> None:
     async with family(2, "work", tmp_path) as run:
         first, second = await run.at_work()

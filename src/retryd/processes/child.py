@@ -40,6 +40,7 @@ class Life:
     process: Process
     report: Report | None = None
     reported_at: float = 0.0
+    reloads: int = 0
 
 
 class Child:
@@ -100,9 +101,19 @@ class Child:
         life = self._life
         final = number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
         if life is not None and (final or life.report is not None):
+            if number == signal.SIGHUP and life.report is not None:
+                life.reloads = life.report.state.get("reloads", 0) + 1
             with suppress(ProcessLookupError):
                 # Not Process.send_signal: it may reap a dead child, whose exit code is lost then.
                 os.kill(life.process.pid, number)
+
+    def reloading(self) -> bool:
+        """Whether it has yet to read the configuration again, as a signal told it to."""
+        life = self._life
+        if life is None or life.report is None:
+            return False
+        told = life.report.state
+        return bool(told.get("reloads", 0) < life.reloads or told.get("reloading"))
 
     def kill(self) -> None:
         """End it by force, and what it started in its session."""

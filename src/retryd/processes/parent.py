@@ -53,6 +53,7 @@ class Parent:
             for number in range(count)
         ]
         self._ending = asyncio.Event()
+        self._reloads = 0
 
     async def run(self, stop: asyncio.Event) -> int:
         """Keep the children until `stop` is set or all are done, then let them drain.
@@ -85,6 +86,7 @@ class Parent:
 
     def forward(self, number: int) -> None:
         """Send a signal to all children; one that has just been started needs no reload."""
+        self._reloads += number == signal.SIGHUP
         for child in self._children:
             child.signal(number)
 
@@ -100,7 +102,12 @@ class Parent:
 
     def state(self) -> dict[str, object]:
         """Tell how the children are, for people."""
-        return {"children": [child.state() for child in self._children]}
+        return {
+            "stopping": self._ending.is_set(),
+            "reloads": self._reloads,
+            "reloading": any(child.reloading() for child in self._children),
+            "children": [child.state() for child in self._children],
+        }
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Return the text of a scrape of all children, and its content type."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from retryd.client.app import App
@@ -25,6 +24,8 @@ from retryd.domain.retry import ErrorInfo, Retry
 if TYPE_CHECKING:
     from retryd import testing
     from retryd.compose import running
+
+    __version__: str
 
 __all__ = [
     "App",
@@ -50,15 +51,15 @@ __all__ = [
     "testing",
 ]
 
-__version__ = version("retryd")
-
 # In a process that has not set up its logs nothing is printed; `retryd run` sets them up.
 logging.getLogger("retryd").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use what brings the worker with it."""
+    """Load on first use what brings much with it: the worker, the reader of metadata."""
     match name:
+        case "__version__":
+            return import_module("importlib.metadata").version("retryd")
         case "running":
             return import_module("retryd.compose").running
         case "testing":

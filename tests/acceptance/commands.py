@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.canary import hide_password, sings
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -54,5 +56,9 @@ class Shell:
     async def __call__(self, *arguments: str, typed: str = "", **streams: Any) -> Ended:
         """Run `retryd` to its end."""
         process = await self.start(*arguments, **streams)
-        out, err = await process.communicate(typed.encode())
-        return Ended(process.returncode, (out or b"").decode(), (err or b"").decode())
+        told = await process.communicate(typed.encode())
+        out, err = ((text or b"").decode() for text in told)
+        hide_password(self.variables.get("RETRYD_DATABASE_URL", ""))
+        assert not sings(out, data=True), out
+        assert not sings(err), err
+        return Ended(process.returncode, out, err)

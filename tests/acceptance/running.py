@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.canary import hide_password, sings
+
 
 @dataclass
 class Running:
@@ -36,6 +38,7 @@ async def running(
     folder: Path, dsn: str, *options: str, **variables: str
 ) -> AsyncIterator[Running]:
     """Run the application in `billing.py` of a folder; kills it at the end if need be."""
+    hide_password(dsn)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "retryd", "run", "--app", "billing:app", *options),
         cwd=folder,
@@ -51,3 +54,4 @@ async def running(
             process.kill()
         await process.wait()
         await reading
+        assert [line for line in worker.log if sings(json.dumps(line))] == []

@@ -301,6 +301,24 @@ async def test_the_database_is_found_as_a_worker_finds_it(
     assert len(await events(connection)) == 1
 
 
+async def test_a_configuration_that_is_missing_stops_a_capture_only_if_it_might_name_the_database(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RETRYD_CONFIG", str(tmp_path / "missing.json"))
+    monkeypatch.setenv("DATABASE_URL", database.dsn)
+
+    @retryd.App().resilient("invoice.remind")
+    async def remind() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError) as caught:
+        await remind()
+    assert "missing.json (from RETRYD_CONFIG) cannot be read" in caught.value.__notes__[0]
+    monkeypatch.setenv("RETRYD_DATABASE_URL", database.dsn)
+    await remind()
+    assert len(await events(connection)) == 1
+
+
 @pytest.mark.parametrize("block", [{"url": "mysql://u:hidden@h/d"}, {"embedded": True}, 7])
 async def test_a_database_that_cannot_be_used_is_a_note_without_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, block: object

@@ -53,6 +53,7 @@ async def test_a_replay_is_noted_with_actor_and_reason_and_done_once(
     assert not await eve.retry_now(dead)
 
 
+@pytest.mark.forgets
 async def test_a_resolved_case_names_who_closed_it(
     eve: Operators, connection: Connection, dead: int
 ) -> None:

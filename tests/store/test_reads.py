@@ -79,11 +79,14 @@ async def test_a_reader_may_ask_everything(reads: Reads) -> None:
         "any_live": (["mail"],),
         "find_retry": (1,),
         "find_dead_letter": (1,),
+        "explain_retry": (1,),
         "timeline": (1,),
     }
     for name in METHODS:
         if not name.startswith("_"):
-            assert not await getattr(reads, name)(*arguments.get(name, ()))
+            found = await getattr(reads, name)(*arguments.get(name, ()))
+            # The presets are there from the start.
+            assert bool(found) == (name in {"policies", "rights", "server"})
 
 
 async def test_pages_follow_one_another_without_gap_or_overlap(
@@ -125,6 +128,7 @@ async def test_a_retry_is_found_wherever_it_is(reads: Reads, connection: Connect
     assert [row["id"] for row in await reads.list_dead_letters()] == [dead]
 
 
+@pytest.mark.forgets
 async def test_what_retention_removed_has_no_place_though_its_case_file_stands(
     reads: Reads, connection: Connection
 ) -> None:
@@ -231,4 +235,28 @@ async def test_a_page_costs_the_same_however_many_there_are(
     )
     plan = json.loads(row[0])[0]["Plan"]
     assert plan["Actual Rows"] == 50
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= PAGE_BUFFERS
+
+
+async def test_the_last_minute_is_found_without_reading_the_hours_before(
+    reads: Reads, connection: Connection
+) -> None:
+    await connection.execute(
+        "insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker,"
+        " ended_at, outcome)"
+        " select n, 1, n, 1, 'mail', 'ann', retryd.now() - interval '1 h' + n * interval '1 ms',"
+        f" 'failure' from generate_series(1, {20 * MANY}) n"
+    )
+    await connection.execute(
+        "insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker,"
+        " ended_at, outcome) values (0, 1, 1, 1, 'mail', 'ann', retryd.now(), 'success')"
+    )
+    await connection.execute("vacuum analyze retryd.retry_attempt")
+    [row] = await reads.handler_activity()
+    assert (row["handler"], row["kind"]) == ("mail", None)
+    assert (row["attempts_1m"], row["succeeded_1m"], row["failed_1m"]) == (1, 1, 0)
+    [plan] = await connection.fetch(
+        "explain (analyze, buffers, format json) select * from retryd.handler_activity"
+    )
+    plan = json.loads(plan[0])[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= PAGE_BUFFERS

@@ -13,8 +13,8 @@ from retryd.handlers.threads import Threads
 DSN = "postgresql://here/retries"
 
 
-def configured(**flags: Any) -> Any:
-    return load_configuration(None, {}, {name.replace("__", "."): flags[name] for name in flags})
+def configured(**blocks: Any) -> Any:
+    return load_configuration(None, {}, blocks)
 
 
 def test_the_doorbell_listens_where_the_retries_are() -> None:
@@ -24,12 +24,12 @@ def test_the_doorbell_listens_where_the_retries_are() -> None:
 def test_behind_pgbouncer_it_listens_only_at_an_address_of_its_own() -> None:
     assert listening_at(configured(), DSN, pooled=True) is None
     direct = "postgresql://direct/retries"
-    both = configured(database__listen_url=direct)
+    both = configured(database={"listen_url": direct})
     assert listening_at(both, DSN, pooled=True) == direct
 
 
 def test_it_does_not_listen_when_told_not_to() -> None:
-    assert listening_at(configured(retry__listen_notify=False), DSN, pooled=False) is None
+    assert listening_at(configured(retry={"listen_notify": False}), DSN, pooled=False) is None
 
 
 def test_a_policy_that_nobody_knows_is_named_with_those_there_are() -> None:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
 import typer
-from typer.main import get_command
+from typer.core import TyperGroup
+from typer.main import get_group
 
 import retryd
-from retryd.cli import capture, dead_letters, migrate, retries, run, stats
+from retryd.cli import (
+    by_id,
+    capture,
+    check,
+    completion,
+    dead_letters,
+    explain,
+    handlers,
+    health,
+    migrate,
+    policies,
+    retries,
+    run,
+    stats,
+    top,
+)
 from retryd.cli.demo import command as demo
 from retryd.cli.failure import PROBLEM, close_output, status_of
+from retryd.cli.manual import Manual, add_examples
 
 app = typer.Typer(
     name="retryd",
+    cls=Manual,
     help="The retry daemon for PostgreSQL: what failed is tried again until it works.",
-    epilog="Exit status: 0 fine, 1 a problem, 2 wrong usage or configuration.",
     add_completion=False,
     rich_markup_mode=None,  # a quarter of a second for frames around the help
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,11 +43,20 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("migrate")(migrate.migrate)
+app.command("check")(check.check)
 app.command("capture")(capture.capture)
 app.command("list")(retries.list_retries)
 app.command("show")(retries.show)
+app.command("explain")(explain.explain)
+app.command("retry-now")(by_id.retry_now)
+app.command("cancel")(by_id.cancel)
 app.add_typer(dead_letters.app, name="dlq")
 app.command("stats")(stats.stats)
+app.command("top")(top.top)
+app.command("health")(health.health)
+app.add_typer(policies.app, name="policy")
+app.add_typer(handlers.app, name="handler")
+app.command("completion")(completion.completion)
 
 
 def print_version(wanted: bool) -> None:  # noqa: FBT001 - how a callback is called
@@ -50,6 +77,13 @@ def root(
     """Take what stands before a command."""
 
 
+def tree() -> TyperGroup:
+    """Return all commands, each with its examples."""
+    root = get_group(app)
+    add_examples(root)
+    return root
+
+
 def check_arguments(arguments: list[str]) -> None:
     """Refuse text that is not UTF-8, which PostgreSQL could not take."""
     for argument in arguments:
@@ -65,7 +99,9 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         check_arguments(sys.argv[1:])
-        status = get_command(app).main(prog_name="retryd", standalone_mode=False)
+        if completion.QUESTION in os.environ:
+            completion.answer_shells()
+        status = tree().main(prog_name="retryd", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         close_output()

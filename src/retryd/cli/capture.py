@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from datetime import datetime
@@ -14,6 +13,7 @@ from retryd.cli.database import Database
 from retryd.cli.options import Config, DatabaseUrl, Embedded, Json
 from retryd.cli.output import print_json
 from retryd.client import capture as client
+from retryd.domain.json_text import read_json
 
 
 def read_time(text: str) -> datetime:
@@ -28,11 +28,11 @@ def read_time(text: str) -> datetime:
     return instant
 
 
-def read_json(text: str) -> Any:
-    """Read JSON."""
+def read_argument(text: str) -> Any:
+    """Read JSON, its numbers with every digit."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text)
+    except ValueError as error:
         message = f"not readable as JSON: {error}"
         raise typer.BadParameter(message) from error
 
@@ -40,11 +40,11 @@ def read_json(text: str) -> Any:
 def read_payload(text: str) -> Any:
     """Read JSON from the argument, or from standard input when it is `-`."""
     if text != "-":
-        return read_json(text)
+        return read_argument(text)
     try:
         # Piece by piece: between two of them Python hears Ctrl-C, within one read it may not.
         pieces = iter(lambda: os.read(sys.stdin.fileno(), 65_536), b"")
-        return read_json(b"".join(pieces).decode())
+        return read_argument(b"".join(pieces).decode())
     except UnicodeDecodeError as error:
         message = f"standard input is not UTF-8 text: {error}"
         raise typer.BadParameter(message) from error
@@ -77,7 +77,7 @@ def capture(
         typer.Option(parser=read_time, metavar="TIME", help="Due not before this instant."),
     ] = None,
     attributes: Annotated[
-        Any, typer.Option(parser=read_json, metavar="JSON", help="An object of notes.")
+        Any, typer.Option(parser=read_argument, metavar="JSON", help="An object of notes.")
     ] = None,
     json_: Json = False,
     config: Config = None,

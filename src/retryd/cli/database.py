@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from retryd.compose import Store
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 # ruff: noqa: PLC0415 - drivers and models take longer to import than `retryd --help` may
+
+
+class Asking(Protocol):
+    """Asks the open store; Ctrl-C cuts the question off."""
+
+    def __call__(self, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+        """Return the answer. Raises what the store raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +45,27 @@ class Database:
 
     def ask(self, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
         """Open the store, ask, close it. Raises ConfigurationError and what the store raises."""
+        with self.asking() as ask:
+            return ask(question)
+
+    @contextmanager
+    def asking(self) -> Iterator[Asking]:
+        """Open the store for questions one after the other; raises as `ask` does."""
         from retryd.compose import open_database, open_store
 
         _, choice = self.find()
+        with asyncio.Runner() as runner:
 
-        async def answer() -> Answer:
-            async with open_database(choice) as dsn, open_store(dsn) as store:
-                return await question(store)
+            def ask(question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+                async def answer() -> Answer:
+                    return await question(store)
 
-        return asyncio.run(answer())
+                return runner.run(answer())
+
+            opened = AsyncExitStack()
+            try:
+                dsn = runner.run(opened.enter_async_context(open_database(choice)))
+                store = runner.run(opened.enter_async_context(open_store(dsn)))
+                yield ask
+            finally:
+                runner.run(opened.aclose())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
@@ -17,6 +17,12 @@ USAGE: Final = 2
 def tell(problem: str) -> None:
     """Print a problem as one line on standard error."""
     typer.echo(f"retryd: {' '.join(problem.split())}", err=True)
+
+
+def refuse(problem: str) -> NoReturn:
+    """Tell a problem, and end with its status."""
+    tell(problem)
+    raise typer.Exit(PROBLEM)
 
 
 def status_of(error: Exception) -> int:

@@ -35,7 +35,7 @@ def migrate(
     Safe when several start at once: they wait for one another.
     """
     from retryd import compose  # noqa: PLC0415 - they take longer to import than `--help` may
-    from retryd.store import schema  # noqa: PLC0415
+    from retryd.store import revisions, schema  # noqa: PLC0415
 
     if sql:
         if revision != "head":
@@ -43,7 +43,7 @@ def migrate(
             raise typer.BadParameter(message)
         schema.offline_sql(roles=not no_roles)
         return
-    known = {"head", "base", "down", *schema.revisions()}
+    known = {"head", "base", "down", *revisions.revisions()}
     if revision not in known:
         message = f"there is no revision {revision!r}; there are {', '.join(sorted(known))}"
         raise typer.BadParameter(message)
@@ -54,5 +54,9 @@ def migrate(
             await schema.migrate(dsn, "-1" if revision == "down" else revision, roles=not no_roles)
 
     asyncio.run(move())
-    reached = {"head": schema.head(), "base": "nothing", "down": "one revision less"}
-    typer.echo(f"the schema is at {reached.get(revision, revision)}")
+    reached = {
+        "head": f"at {revisions.head()}",
+        "base": "empty: what was in it is gone",
+        "down": "one revision lower",
+    }
+    typer.echo(f"the schema is {reached.get(revision, f'at {revision}')}")

@@ -54,8 +54,12 @@ Embedded: TypeAlias = Annotated[
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Id: TypeAlias = Annotated[int, typer.Argument(parser=read_id, metavar="ID")]
-Ids: TypeAlias = Annotated[list[int], typer.Argument(parser=read_id, metavar="ID...")]
+Id: TypeAlias = Annotated[
+    int, typer.Argument(parser=read_id, metavar="ID", help="Of a retry; `retryd list` shows it.")
+]
+Ids: TypeAlias = Annotated[
+    list[int], typer.Argument(parser=read_id, metavar="ID", help="Of retries, one or more.")
+]
 Before: TypeAlias = Annotated[
     int | None,
     typer.Option(parser=read_id, metavar="ID", help="Only ids below this one: the next page."),

@@ -6,7 +6,6 @@ as what stands in them, nothing is cut and nothing is coloured, so that other pr
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from retryd.domain.json_text import write_json
+
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
 COLOURS: Final = {
@@ -27,6 +29,8 @@ COLOURS: Final = {
 }
 # Columns that give way first where the terminal is narrow.
 PROSE: Final = frozenset({"error", "detail", "what", "by"})
+# More of an error would hide the other rows; `show` and --json have all of it.
+PROSE_CHARACTERS: Final = 200
 # What a payload or an error brings along must not steer the terminal.
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -38,7 +42,7 @@ def on_terminal() -> bool:
 
 def print_json(document: object) -> None:
     """Print one document; times are ISO 8601, ids are numbers."""
-    typer.echo(json.dumps(document, indent=2, default=datetime.isoformat))
+    typer.echo(write_json(document, default=datetime.isoformat, indent=2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -57,16 +61,22 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_rich_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
     """Print a table that fits the terminal."""
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - rich takes long to import
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - rich takes long to import
+
+    Console().print(rich_table(columns, lines))
+
+
+def rich_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    """Return a table for a terminal, the words of the life in their colours."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column not in PROSE)
     for line in lines:
-        table.add_row(*map(coloured, line))
-    Console().print(table)
+        table.add_row(*map(coloured, map(shortened, columns, line)))
+    return table
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -93,6 +103,13 @@ def print_text(text: str, style: str = "") -> None:
     from rich.text import Text  # noqa: PLC0415
 
     Console().print(Text(text, style=style), soft_wrap=True)
+
+
+def shortened(column: str, text: str) -> str:
+    """Return a cell, prose that is too long cut."""
+    if column not in PROSE or len(text) <= PROSE_CHARACTERS:
+        return text
+    return f"{text[: PROSE_CHARACTERS - 1]}…"
 
 
 def coloured(text: str) -> Text:
@@ -124,4 +141,4 @@ def harmless(text: str) -> str:
 
 def pretty(document: object) -> str:
     """Return JSON for people."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return write_json(document, indent=2, ensure_ascii=False)

@@ -56,6 +56,7 @@ def run(
     """
     from retryd import compose  # noqa: PLC0415 - it takes longer to import than `--help` may
 
+    systemd = compose.Systemd.from_environment(os.environ)
     sys.path.insert(0, str(Path.cwd()))
     served = compose.load_app(app) if app is not None else None
     configuration, choice = Database(config, database_url, embedded).find(
@@ -74,11 +75,13 @@ def run(
         async with compose.open_database(choice) as dsn:
             if processes > 1:
                 argv = argv_of_child(app, config, until_empty=until_empty)
-                fleet = compose.Fleet(argv, processes, configuration, dsn, until_empty=until_empty)
+                fleet = compose.Fleet(
+                    argv, processes, configuration, dsn, systemd=systemd, until_empty=until_empty
+                )
                 heed_signals(fleet)
                 return await fleet.run()
             async with compose.open_daemon(
-                configuration, load, dsn, served, child, until_empty=until_empty
+                configuration, load, dsn, served, child, systemd=systemd, until_empty=until_empty
             ) as daemon:
                 heed_signals(daemon)
                 await daemon.run()
@@ -140,9 +143,9 @@ def heed_signals(steered: Steered) -> None:
             steered.hurry()
             return
         asked = True
-        leave_within(steered.shutdown_seconds + MARGIN_SECONDS, PROBLEM)
         tell(lambda: logger.info("stopping", extra={"signal": signal.Signals(number).name}))
         tell(steered.stop)
+        leave_within(steered.shutdown_seconds + MARGIN_SECONDS, PROBLEM)
 
     def tell(call: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process is ending
@@ -158,7 +161,8 @@ def leave_within(seconds: float, status: int) -> None:
     """End the process with this status if it has not ended by then, whatever holds it up."""
     timer = threading.Timer(seconds, os._exit, (status,))
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # no memory for a thread: then it ends when nothing holds it up
+        timer.start()
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from retryd.domain.errors import Refused
+from retryd.domain.json_text import WrittenNumber, write_json
 
 EVENT_TYPE_LENGTH: Final = 200
 KEY_BYTES: Final = 255
@@ -32,6 +32,7 @@ _EVENT_TYPE = re.compile(r"[A-Za-z0-9_.:-]+")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # neither text nor jsonb of PostgreSQL holds these
 _NEVER_EMPTY = {"event_id", "ordering_key"}
 _NUMBER_BOUND = 10**NUMBER_DIGITS
+_TOO_MANY_DIGITS = f"has more than {NUMBER_DIGITS} digits written out: give text"
 
 _Trail: TypeAlias = "tuple[_Trail, str | int] | None"
 
@@ -92,18 +93,18 @@ def encode_json(
     Its size is that of the text that PostgreSQL makes of it, with a space behind each `,` and `:`
     and all digits of `1e300` written out, so what passes here passes the SQL door.
     """
-    growth = _check_json(name, value, max_bytes, max_depth)
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    growth = check_json(name, value, max_bytes, max_depth)
+    text = write_json(value, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) + growth > max_bytes:
         raise _too_large(name, max_bytes)
     return text
 
 
-def _check_json(name: str, root: object, max_bytes: int, max_depth: int) -> int:
+def check_json(name: str, root: object, max_bytes: int, max_depth: int) -> int:
     """Check every value, without recursion; return the bytes that PostgreSQL's text has on top.
 
     The least size is summed on the way: lists that share their items can be small in memory and
-    endless as text.
+    endless as text. Raises Refused with the JSON pointer of what is wrong.
     """
     growth = least = 0
     todo: list[tuple[object, _Trail, int]] = [(root, None, 1)]
@@ -116,6 +117,8 @@ def _check_json(name: str, root: object, max_bytes: int, max_depth: int) -> int:
         match value:
             case str():
                 least += len(value)
+            case WrittenNumber(text=text):
+                growth += _written_out(value) - len(text)
             case float():
                 growth += len(_plain(value)) - len(float.__repr__(value))
             case dict():
@@ -141,6 +144,8 @@ def _fault(value: object, depth: int, max_depth: int) -> str | None:
             return _text_fault(value)
         case int() | float():
             return _number_fault(value)
+        case WrittenNumber():
+            return _written_fault(value)
         case dict() | list() | tuple() if depth > max_depth:
             return f"is nested too deep: {max_depth} levels are allowed"
         case dict():
@@ -165,7 +170,19 @@ def _number_fault(value: float) -> str | None:
         fits = all(len(run) <= NUMBER_DIGITS for run in _plain(abs(value)).split("."))
     else:
         return "is NaN or infinite, which JSON does not have: give null or text"
-    return None if fits else f"has more than {NUMBER_DIGITS} digits written out: give text"
+    return None if fits else _TOO_MANY_DIGITS
+
+
+def _written_fault(value: WrittenNumber) -> str | None:
+    digits = value.digits()
+    fits = digits is not None and max(digits) <= NUMBER_DIGITS
+    return None if fits else _TOO_MANY_DIGITS
+
+
+def _written_out(value: WrittenNumber) -> int:
+    """Count the characters that PostgreSQL makes of a number that fits."""
+    whole, fraction = value.digits() or (0, 0)
+    return value.text.startswith("-") + whole + (fraction and fraction + 1)
 
 
 def _text_fault(text: str) -> str | None:

@@ -25,7 +25,7 @@ JitterMode: TypeAlias = Literal["fraction", "full", "equal", "none"]
 MAX_AGE_SECONDS: Final = 10 * MAX_DELAY_SECONDS
 SHORTEST_SECONDS: Final = 0.001
 
-_RANGES: Final = (
+RANGES: Final = (
     ("max_retries", int, 1, MAX_RETRIES),
     ("initial_delay_seconds", float, 0, MAX_DELAY_SECONDS),
     ("backoff_multiplier", float, 1, sys.float_info.max),
@@ -37,6 +37,7 @@ _RANGES: Final = (
     ("priority", int, 0, LOWEST_PRIORITY),
     ("max_lost_attempts", int, 1, MAX_LOST_ATTEMPTS),
 )
+"""Each number of a policy: its type, the least and the most that is allowed."""
 _OPTIONAL: Final = {"priority", "max_age_seconds"}
 
 
@@ -91,7 +92,7 @@ def _choice_problems(policy: Policy) -> Iterator[str]:
 
 
 def _number_problems(policy: Policy) -> Iterator[str]:
-    for field, kind, low, high in _RANGES:
+    for field, kind, low, high in RANGES:
         value = getattr(policy, field)
         for each in value if isinstance(value, tuple) else (value,):
             optional = each is None and field in _OPTIONAL

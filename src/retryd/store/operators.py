@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from retryd.store.pool import Pool
 
 
@@ -34,6 +37,29 @@ class Operators:
         query = "select retryd.delete_dead_letter($1, $2, coalesce($3, session_user))"
         return await self._done(query, id, reason)
 
+    async def replay_dead_letters(self, ids: Sequence[int], reason: str | None = None) -> list[int]:
+        """Give dead letters a new life each, due at once; returns those that were dead."""
+        query = "select retryd.replay_dead_letters($1, $2, coalesce($3, session_user))"
+        return await self._those(query, ids, reason)
+
+    async def delete_dead_letters(self, ids: Sequence[int], reason: str | None = None) -> list[int]:
+        """Delete dead letters for good; returns those that are gone, none that is being retried."""
+        query = "select retryd.delete_dead_letters($1, $2, coalesce($3, session_user))"
+        return await self._those(query, ids, reason)
+
+    async def import_dead_letters(self, lines: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Bring dead letters back from lines of an export, each a JSON document by itself.
+
+        Returns for each line its outcome (imported, existing, conflict, bad) and what is wrong.
+        """
+        query = (
+            "select outcome, problem"
+            " from retryd.import_dead_letters($1::text::jsonb, coalesce($2, session_user))"
+            " order by index"
+        )
+        rows = await self._pool.fetch(query, f"[{','.join(lines)}]", self._actor)
+        return [(row["outcome"], row["problem"]) for row in rows]
+
     async def cancel_retry(self, id: int, reason: str | None = None) -> bool:
         """Stop a live retry for good."""
         query = "select retryd.cancel_retry($1, $2, coalesce($3, session_user))"
@@ -53,6 +79,18 @@ class Operators:
         """Claim for a paused handler again."""
         query = "select retryd.resume_handler($1, $2, coalesce($3, session_user))"
         return await self._done(query, name, reason)
+
+    async def forget_handler(self, name: str) -> bool:
+        """Take a handler out of the registry; its retries wait for another one that matches."""
+        return bool(await self._pool.fetchval("select retryd.forget_handler($1)", name))
+
+    async def publish_policies(self, policies: Iterable[Mapping[str, object]]) -> list[str]:
+        """Tell capture what it needs to know of policies; returns the names that changed."""
+        query = "select retryd.publish_policies($1::text::jsonb)"
+        return [row[0] for row in await self._pool.fetch(query, json.dumps(list(policies)))]
+
+    async def _those(self, query: str, ids: Sequence[int], reason: str | None) -> list[int]:
+        return [row[0] for row in await self._pool.fetch(query, ids, reason, self._actor)]
 
     async def _done(self, query: str, subject: int | str, reason: str | None) -> bool:
         return bool(await self._pool.fetchval(query, subject, reason, self._actor))

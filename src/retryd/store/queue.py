@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from retryd.domain.decision import Bury, Cancelled, Complete, Decided, Release, Reschedule
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
 from retryd.domain.retry import ErrorInfo, Retry
+from retryd.ports import Buried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,9 +105,10 @@ class Queue:
         """Ask not to be rung."""
         await self._pool.fetchval("select retryd.mark_awake($1)", self.worker)
 
-    async def expire_retries(self, batch_size: int) -> int:
-        """Bury retries that are too old; returns how many."""
-        return await self._count("select retryd.expire_retries($1)", batch_size)
+    async def bury_expired(self, batch_size: int) -> list[Buried]:
+        """Bury retries that are too old; returns them."""
+        rows = await self._pool.fetch("select * from retryd.bury_expired($1)", batch_size)
+        return [Buried(*row) for row in rows]
 
     async def unpark_stranded(self, batch_size: int) -> int:
         """Let followers go on whose predecessor is gone; returns how many."""

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
+from retryd.domain.json_text import read_json
 from retryd.store.files import home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
     import asyncpg
 
     from retryd.store.pool import Pool
 
 Row: TypeAlias = "dict[str, Any]"
-"""A row by the names of its columns; JSON columns are decoded."""
+"""A row by the names of its columns; JSON columns are decoded, no digit of a number is lost."""
 
 JSON_COLUMNS = frozenset({"payload", "attributes"})
 PAGE = 50
+PAGE_BYTES = 1024 * 1024
+
+
+class Filters(TypedDict, total=False):
+    """Which dead letters are meant; None takes all, as in lists. `operation` is a pattern."""
+
+    statuses: Sequence[str] | None
+    reason: str | None
+    handler: str | None
+    operation: str | None
 
 
 class Reads:
@@ -72,6 +83,41 @@ class Reads:
         """Return the case file of a retry; None if it never died."""
         return await self._row("find_dead_letter", id)
 
+    async def count_dead_letters(
+        self, older_than: timedelta | None = None, **filters: Unpack[Filters]
+    ) -> list[Row]:
+        """Count dead letters per handler, operation, status and reason, most first."""
+        return await self._rows("count_dead_letters", *chosen(filters), older_than)
+
+    async def dead_letter_ids(
+        self,
+        after: int = 0,
+        until: datetime | None = None,
+        limit: int = PAGE,
+        **filters: Unpack[Filters],
+    ) -> list[int]:
+        """Return the ids above `after`, smallest first, of those that had died `until` then."""
+        rows = await self._rows("dead_letter_ids", *chosen(filters), until, after, limit)
+        return [row["id"] for row in rows]
+
+    async def export_dead_letters(
+        self,
+        after: int = 0,
+        until: datetime | None = None,
+        limit: int = PAGE,
+        **filters: Unpack[Filters],
+    ) -> list[Row]:
+        """Return id and line of dead letters to export, in the order of `dead_letter_ids`.
+
+        A page ends where it has about PAGE_BYTES, with one dead letter at least.
+        """
+        arguments = (*chosen(filters), until, after, limit, PAGE_BYTES)
+        return await self._rows("export_dead_letters", *arguments)
+
+    async def explain_retry(self, id: int) -> list[Row]:
+        """Say why a retry is not running; nothing if the id is unknown."""
+        return await self._rows("explain_retry", id)
+
     async def timeline(self, id: int) -> list[Row]:
         """Return what happened to a retry, oldest first."""
         return await self._rows("timeline", id)
@@ -87,6 +133,26 @@ class Reads:
     async def handler_stats(self) -> list[Row]:
         """Return each registered handler, its retries now and its attempts of the last hour."""
         return await self._rows("handler_stats")
+
+    async def handler_activity(self) -> list[Row]:
+        """Return each handler as it is now, attempts of the last minute too; None: unrouted."""
+        return await self._rows("handler_activity")
+
+    async def workers(self) -> list[Row]:
+        """Return the workers of the last day; `alive` tells who gave a sign of life just now."""
+        return await self._rows("workers")
+
+    async def policies(self) -> list[Row]:
+        """Return what capture knows of each policy."""
+        return await self._rows("policies")
+
+    async def server(self) -> list[Row]:
+        """Return one row about the server, as this user meets it; needs no schema."""
+        return await self._rows("server")
+
+    async def rights(self) -> list[Row]:
+        """Return what this user may call and read in the schema, by name; needs no schema."""
+        return await self._rows("rights")
 
     async def retry_queue_alerts(self) -> list[Row]:
         """Return what a person should look at now, worst first."""
@@ -105,9 +171,14 @@ def text_of(name: str) -> str:
     return (home("sql") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
+def chosen(filters: Filters) -> tuple[object, ...]:
+    """Return filters as the first four parameters of a query."""
+    return (*map(filters.get, ("statuses", "reason", "handler", "operation")),)
+
+
 def row_of(record: asyncpg.Record) -> Row:
     """Return a record as a mapping, its JSON decoded."""
     return {
-        column: json.loads(value) if column in JSON_COLUMNS else value
+        column: read_json(value) if column in JSON_COLUMNS else value
         for column, value in record.items()
     }

@@ -28,6 +28,8 @@ def build_app(health: Health, exposition: Exposition, version: str) -> FastAPI:
         docs_url=None,  # it would load its program from somebody else's server
         redoc_url=None,
         exception_handlers={HTTPException: refused},
+        # What newer versions of FastAPI take part in: traces here are of attempts, not of scrapes.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.add_middleware(Edge)
 

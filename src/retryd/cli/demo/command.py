@@ -33,7 +33,7 @@ def demo(
         bool, typer.Option("--keep", help="Keep PostgreSQL up afterwards, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """See it work: captures, retries, a killed worker, a dead letter and its replay.
+    """See it work: retries, a crash, a dead letter and its replay.
 
     Needs nothing: it runs the embedded PostgreSQL, workers and a flaky service of its own.
     """

@@ -18,7 +18,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test model chaos lint format bench lock wheel clean
+.PHONY: help setup demo test model chaos lint format bench docs lock wheel clean
 
 help: ## tell what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ format: setup ## format the code and mend what can be mended
 
 bench: setup ## measure retryd beside the floor, on one server in one run
 	$(BIN)/python -m benchmarks
+
+docs: setup ## make the pages of docs/ as a site in build/site, with those that the code writes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lock: setup ## write requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --extra server --extra speed --extra otel --output-file requirements/run.txt

@@ -85,12 +85,12 @@ async def test_what_is_not_said_clearly_is_refused_before_anything_is_asked(
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        (["--all"], "abde"),
-        (["--handler", "mail"], "ade"),
-        (["--operation", "mail.*"], "abd"),
-        (["--reason", "exhausted"], "b"),
-        (["--status", "failed"], "d"),
-        (["--status", "open", "--older-than", "7d"], "bde"),
+        (["--all"], "NLFP"),
+        (["--handler", "mail"], "NFP"),
+        (["--operation", "mail.*"], "NLF"),
+        (["--reason", "exhausted"], "L"),
+        (["--status", "failed"], "F"),
+        (["--status", "open", "--older-than", "7d"], "LFP"),
         (["--older-than", "99999w"], ""),
     ],
 )
@@ -99,11 +99,11 @@ async def test_each_filter_says_which_are_replayed(
 ) -> None:
     recent = await connection.fetchval("select to_jsonb(retryd.now()) #>> '{}'")
     made = {
-        "a": await bury(connection, dead_at=recent),
-        "b": await bury(connection, handler="log", reason="exhausted"),
-        "c": await bury(connection, status="resolved", resolved_by="person"),
-        "d": await bury(connection, status="failed"),
-        "e": await bury(connection, event_type="post.send.failed"),
+        "N": await bury(connection, dead_at=recent),
+        "L": await bury(connection, handler="log", reason="exhausted"),
+        "R": await bury(connection, status="resolved", resolved_by="person"),
+        "F": await bury(connection, status="failed"),
+        "P": await bury(connection, event_type="post.send.failed"),
     }
     ended = await shell("dlq", "retry-all", *filters, "--yes", "--json", "--note", "again")
     count = len(expected)
@@ -145,6 +145,8 @@ async def test_delete_takes_ids_or_filters(shell: Shell, connection: Connection)
     assert ended.status == 1
     assert json.loads(ended.out) == {"deleted": [first], "refused": [second, 999]}
     assert f"dead letter {second} is being retried" in ended.err
+    every = await shell("dlq", "delete", "--status", "all", "--dry-run", "--json")
+    assert every.document["matched"] == 2
     told = await shell("dlq", "delete", "--status", "resolved", "--yes")
     assert (told.status, told.out, told.err) == (0, "deleted 1 of 1 dead letter\n", "")
     assert await statuses(connection) == {second: "retrying", third: "pending"}

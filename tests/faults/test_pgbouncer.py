@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.acceptance.commands import Shell
 from tests.faults.bouncer import SERVER_SESSIONS, pgbouncer
 from tests.faults.scene import Scene
 from tests.faults.server import LISTENING
@@ -49,3 +52,17 @@ async def test_a_worker_behind_pgbouncer_is_rung_by_the_server_itself_when_told_
         await scene.capture(5)
         await scene.drained(within=10)
         assert (await scene.close()).completed == 5
+
+
+async def test_people_reach_the_database_through_pgbouncer_without_telling_anybody(
+    scene: Scene, tmp_path: Path
+) -> None:
+    async with pgbouncer(scene.database.dsn) as dsn:
+        retryd = Shell(tmp_path, {"RETRYD_DATABASE_URL": dsn})
+        captured = [await retryd("capture", "work.run.failed", "--json") for _ in range(2)]
+        ids = [id for each in captured for id in each.document["ids"]]
+        listed = (await retryd("list", "--json")).document
+        assert sorted(row["id"] for row in listed) == ids
+        assert (await retryd("show", str(ids[0]), "--json")).document["state"] == "pending"
+        for command in (f"explain {ids[0]}", "stats", "top", "dlq list", "handler list"):
+            assert (await retryd(*command.split(), "--json")).document is not None

@@ -140,7 +140,9 @@ async def test_many_are_locked_in_the_order_of_their_ids(
     transaction = rivals.first.connection.transaction()
     await transaction.start()
     assert await rivals.first.one("resolve_dead_letter", id=late)
-    waiting = asyncio.ensure_future(rivals.second.rows(verb, ids=[late, early]))
+    waiting: asyncio.Future[Any] = asyncio.ensure_future(
+        rivals.second.rows(verb, ids=[late, early])
+    )
     await until(lambda: rivals.second_waits(waiting))
     free = await sql.connection.fetch(
         "select id from retryd.dead_letter where id = $1 for update skip locked", early
@@ -222,7 +224,7 @@ async def test_what_is_there_is_imported_once(sql: Doors) -> None:
 
 async def test_what_is_live_or_done_here_is_not_made_dead_by_an_import(sql: Doors) -> None:
     event = {"event_id": "e-1", "source": "shop", "payload": json.dumps(LETTER["payload"])}
-    number = await sql.capture(**event)  # type: ignore[arg-type]
+    number = await sql.capture(**event)
     assert await brought(sql, LETTER) == [("existing", None)]
     assert await sql.places() == {number: "live"}
     assert await sql.one("cancel_retry", id=number)
@@ -305,9 +307,7 @@ async def test_a_call_takes_an_array_of_ten_thousand(sql: Doors) -> None:
     assert await brought(sql) == []
 
 
-async def test_two_imports_of_one_file_bring_each_line_once(
-    database: Database, sql: Doors
-) -> None:
+async def test_two_imports_of_one_file_bring_each_line_once(database: Database, sql: Doors) -> None:
     rivals = await Rivals.of(database)
     letters = [{**LETTER, "event_id": f"e-{number}"} for number in range(20)]
     await brought(sql, *({**letter, "handler": "other"} for letter in letters[:10]))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from tests.postgres import Clock, Connection
@@ -230,3 +231,14 @@ async def test_a_star_takes_any_run_of_characters_and_nothing_else_is_special(
     pattern: str, subject: str, taken: bool, sql: Doors
 ) -> None:
     assert await sql.one("matches", pattern=pattern, subject=subject) is taken
+
+
+async def test_a_policy_whose_retries_would_expire_at_once_is_refused(sql: Doors) -> None:
+    policy = {"name": "old", "max_retries": 3, "first_delay_low": 1, "first_delay_high": 2}
+    for age in (-1, 0):
+        with pytest.raises(asyncpg.CheckViolationError, match="retry_policy_max_age_check"):
+            await sql.one(
+                "publish_policies", policies=json.dumps([policy | {"max_age_seconds": age}])
+            )
+    query = "select count(*) from retryd.retry_policy where name = 'old'"
+    assert await sql.connection.fetchval(query) == 0

@@ -51,7 +51,12 @@ class Store:
 @asynccontextmanager
 async def open_store(dsn: str) -> AsyncIterator[Store]:
     """Open the store for a person; no connection is made before the first question."""
+    # As behind pgbouncer, which there may be: to find out takes a connection more.
     async with open_pool(
-        dsn, size=1, application="retryd/cli", command_seconds=PATIENCE_SECONDS
+        dsn,
+        size=1,
+        application="retryd/cli",
+        command_seconds=PATIENCE_SECONDS,
+        pgbouncer=True,
     ) as pool:
         yield Store(pool, Reads(pool), Operators(pool))

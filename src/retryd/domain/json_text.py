@@ -27,7 +27,8 @@ class WrittenNumber:
         except InvalidOperation:
             return None
         assert isinstance(exponent, int)  # noqa: S101 - JSON has neither infinity nor NaN
-        return max(len(digits) + exponent, 1), max(-exponent, 0)
+        whole = len(digits) + exponent if any(digits) else 1
+        return max(whole, 1), max(-exponent, 0)
 
 
 def read_json(text: str) -> Any:

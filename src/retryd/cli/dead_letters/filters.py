@@ -95,9 +95,9 @@ class Choice:
             raise typer.BadParameter(message)
 
     def filters(self) -> Filters:
-        """Return the filters as the reads take them."""
+        """Return the filters as the reads take them; what is being retried is never meant."""
         return {
-            "statuses": statuses_of(self.status or "open"),
+            "statuses": statuses_of(self.status or "open") or [*OPEN, "resolved"],
             "reason": self.reason,
             "handler": self.handler,
             "operation": self.operation,

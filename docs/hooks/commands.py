@@ -11,8 +11,9 @@ from retryd.cli.manual import GROUPS, SECTIONS, commands_of
 
 INTRODUCTION: Final = """# Every command
 
-Made from the code: what `retryd COMMAND --help` says. Options stand after the command.
-[The command line](../command-line.md) tells what holds for all of them, and the documents that `--json` prints.
+Made from the code: what `retryd COMMAND --help` says. Options stand after the command. [The
+command line](../command-line.md) tells what holds for all of them, and the documents that
+`--json` prints.
 
 """
 
@@ -21,7 +22,11 @@ def page() -> str:
     """Write the page."""
     commands = dict(commands_of(tree()))
     ordered = [
-        path for names in GROUPS.values() for name in names for path in commands if path.split()[0] == name
+        path
+        for names in GROUPS.values()
+        for name in names
+        for path in commands
+        if path.split()[0] == name
     ]
     held = "".join(
         f"## {heading}\n\n" + table(("", ""), [(f"`{word}`", said) for word, said in rows])

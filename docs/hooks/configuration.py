@@ -12,13 +12,15 @@ from retryd.settings.schema import SCHEMA_KEY, Schema
 
 INTRODUCTION: Final = """# Configuration
 
-Every key of `config.json`, made from the code. No key is needed: what is not given has its default, and a handler may come
-from the code of an application instead. `config.example.json` has all of them in one file, `config.schema.json` lets editors
-complete them, and `retryd check --print-config` shows what counts and where it was given.
+Every key of `config.json`, made from the code. No key is needed: what is not given has its
+default, and a handler may come from the code of an application instead. `config.example.json` has
+all of them in one file, `config.schema.json` lets editors complete them, and `retryd check
+--print-config` shows what counts and where it was given.
 
-A key can be given as a variable: `RETRYD_` and its path, nested by two underscores, such as `RETRYD_RETRY__WORKER_COUNT=8`.
-Flags go before variables, variables before the file. Durations are in seconds, fractions allowed. A secret may be given as
-`env:NAME` or `file:/path`. An unknown key is refused.
+A key can be given as a variable: `RETRYD_` and its path, nested by two underscores, such as
+`RETRYD_RETRY__WORKER_COUNT=8`. Flags go before variables, variables before the file. Durations
+are in seconds, fractions allowed. A secret may be given as `env:NAME` or `file:/path`. An unknown
+key is refused.
 
 """
 

@@ -33,7 +33,7 @@ BENDS: Final = {
     ("completed", END): -40,
     ("dead", END): -60,
 }
-"""How far an arrow leaves the straight line, to its right; one that has an opposite bends a little."""
+"""How far an arrow leaves the straight line, to its right; one with an opposite bends anyway."""
 
 COLOURS: Final = {"live": "#1e88e5", "done": "#43a047", "dead": "#e53935"}
 
@@ -62,7 +62,8 @@ def picture() -> str:
         f'<svg class="life" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="The states of a '
         'retry and the events between them; the table below has the same" '
         'font-family="sans-serif" font-size="14" fill="currentColor">'
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
+        'markerHeight="8" '
         'orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
         f"{''.join(drawn)}{''.join(boxes)}</svg>\n\n"
         "Blue is *live*, green *done*, red *dead*: what the view `retryd.place` says.\n"
@@ -79,7 +80,8 @@ def drawn_state(state: str) -> str:
     across, down = HALF
     return (
         f'<rect x="{x - across}" y="{y - down}" width="{2 * across}" height="{2 * down}" rx="8" '
-        f'fill="{colour}"/><text x="{x}" y="{y + 5}" text-anchor="middle" fill="white">{state}</text>'
+        f'fill="{colour}"/><text x="{x}" y="{y + 5}" text-anchor="middle" '
+        f'fill="white">{state}</text>'
     )
 
 
@@ -98,7 +100,9 @@ def drawn_arrow(pair: tuple[str, str], label: str, *, opposite: bool) -> str:
     control = (bow[0] + right[0], bow[1] + right[1])
     (sx, sy), (tx, ty) = at_edge(source, control), at_edge(target, control)
     path = f"M{sx:.0f} {sy:.0f}Q{control[0]:.0f} {control[1]:.0f} {tx:.0f} {ty:.0f}"
-    return line(path) + text(((sx + tx) / 4 + control[0] / 2, (sy + ty) / 4 + control[1] / 2), label)
+    return line(path) + text(
+        ((sx + tx) / 4 + control[0] / 2, (sy + ty) / 4 + control[1] / 2), label
+    )
 
 
 def at_edge(state: str, towards: Point) -> Point:

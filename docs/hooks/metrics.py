@@ -9,7 +9,8 @@ from retryd.telemetry.metrics import Metrics
 
 INTRODUCTION: Final = """# Every metric
 
-Made from the code: what `/metrics` says of each. [Metrics](../metrics.md) tells what they mean and how to add them up.
+Made from the code: what `/metrics` says of each. [Metrics](../metrics.md) tells what they mean
+and how to add them up.
 
 """
 

@@ -10,7 +10,8 @@ from retryd import testing
 
 INTRODUCTION: Final = """# Every name in Python
 
-Made from the code. [Python](../python.md) shows them at work. What is not here is not the API, and may change at any time.
+Made from the code. [Python](../python.md) shows them at work. What is not here is not the API,
+and may change at any time.
 
 """
 
@@ -25,7 +26,7 @@ def page() -> str:
 
 def sections(module: str, names: list[str]) -> str:
     """Write a heading for each name, and where mkdocstrings finds it."""
-    return "".join(f"### {module}.{name}\n\n{body(name)}\n\n" for name in names)
+    return "".join(f"### `{module}.{name}`\n\n{body(name)}\n\n" for name in names)
 
 
 def body(name: str) -> str:

@@ -1,6 +1,6 @@
 """What `make docs` adds to the pages that people wrote: those that the code writes itself.
 
-MkDocs calls the functions here by their names. Nothing is fetched and no file is written into docs/.
+MkDocs calls the functions here by their names. Nothing is fetched, and docs/ stays as it is.
 """
 
 from __future__ import annotations

@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Final
 
 SQL: Final = Path(__file__).parents[2] / "sql"
-HEADER: Final = re.compile(r"(?P<comment>(?:--.*\n)+)create (?:or replace )?(?:function|view) (?P<call>.*?)\n?(?:language|as)\b", re.DOTALL)
-GRANT: Final = re.compile(r"^grant (?:execute|select) on .*? to (?P<roles>[\w, ]+);", re.MULTILINE | re.DOTALL)
+HEADER: Final = re.compile(
+    r"(?P<comment>(?:--.*\n)+)create (?:or replace )?(?:function|view) "
+    r"(?P<call>.*?)\n?(?:language|as)\b",
+    re.DOTALL,
+)
+GRANT: Final = re.compile(
+    r"^grant (?:execute|select) on .*? to (?P<roles>[\w, ]+);", re.MULTILINE | re.DOTALL
+)
 
 INTRODUCTION: Final = """# Every function and view
 
-Made from `sql/`: what each promises, as its file says it. [SQL](../sql.md) has the whole life with them, from capture to replay,
-and the roles. Those that no role may execute are parts of others, and may change at any time.
+Made from `sql/`: what each promises, as its file says it. [SQL](../sql.md) has the whole life
+with them, from capture to replay, and the roles. Those that no role may execute are parts of
+others, and may change at any time.
 
 """
 

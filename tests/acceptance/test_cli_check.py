@@ -111,8 +111,8 @@ async def test_a_database_out_of_reach_or_unknown_is_told_without_its_password(
 ) -> None:
     nowhere = f"postgresql://someone:{CANARY}@127.0.0.1:1/nowhere"
     told = problems(await shell("check", "--database-url", nowhere), 1)
-    assert "cannot be reached" in told["database"]
-    assert CANARY not in told["database"]
+    where = "postgresql://someone:***@127.0.0.1:1/nowhere (by --database-url)"
+    assert told["database"].startswith(f"{where}: PostgreSQL cannot be reached")
     unknown = f"{shell.variables['RETRYD_DATABASE_URL'].partition('?')[0]}_{secrets.token_hex(4)}"
     told = problems(await shell("check", "--database-url", unknown), 1)
     assert "does not exist" in told["database"]

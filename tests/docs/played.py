@@ -3,10 +3,11 @@
 The rules, for every page that is played:
 
 - `sh` is run by bash, `sql` by psql, `python` that begins with `# name.py` is put into that file.
-- `text` behind one of them is what it prints on standard output. A line `...` stands for any lines. Times,
-  durations, ids of events, names of workers and the widths of columns are the reader's own.
-- Lines that set up the reader's machine are not run: an environment, its packages, where the database is, a
-  checkout. What they name has to exist: the extras, and the targets of make.
+- `text` behind one of them is what it prints on standard output. A line `...` stands for any lines,
+  or none. Times, durations, ids of events, names of workers and the widths of columns are the
+  reader's own.
+- Lines that set up the reader's machine are not run: an environment, its packages, where the
+  database is, a checkout. What they name has to exist: the extras, and the targets of make.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.sql.test_docs import psql, trimmed
+from tests.psql import psql, trimmed
 
 ROOT: Final = Path(__file__).parents[2]
 FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -136,9 +137,11 @@ def check_names(line: str) -> None:
 
 def same(shown: str, printed: str) -> bool:
     """Compare what a page shows with what was printed, as a reader would."""
-    wanted = [re.escape(line) for line in anonymous(shown).splitlines()]
-    pattern = "\n".join(r"(?:.*\n)*?.*" if line == r"\.\.\." else line for line in wanted)
-    return re.fullmatch(pattern, anonymous(printed)) is not None
+    pattern = "".join(
+        r"(?:.*\n)*?" if line == "..." else re.escape(f"{line}\n")
+        for line in anonymous(shown).splitlines()
+    )
+    return re.fullmatch(pattern, f"{anonymous(printed)}\n") is not None
 
 
 def anonymous(text: str) -> str:

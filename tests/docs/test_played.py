@@ -23,6 +23,7 @@ async def test_a_reader_who_types_what_the_page_says_sees_what_it_shows(
         ("at 2026-01-01 00:00:00Z", "at 2027-02-03 04:05:06Z", True),
         ("took  0.1  by host/1/0123456789ab", "took  2e-05   by vm/77/ba9876543210", True),
         ("first\n...\nlast", "first\nsecond\nthird\nlast", True),
+        ("first\n...", "first", True),
         ("attempt 2", "attempt 3", False),
         ("first\n...\nlast", "first\nsecond", False),
         ("id  place\n1   done", "id  place\n1   dead", False),

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from tests.canary import hide_password, sings
 from tests.waiting import until
 
 APPLICATION = Path(__file__).with_name("application.py")
@@ -137,7 +138,7 @@ class Fleet:
     @classmethod
     @asynccontextmanager
     async def of(cls, dsn: str, folder: Path) -> AsyncIterator[Fleet]:
-        """Make a fleet without members; at the end those that are left are killed."""
+        """Make a fleet without members; at the end those left are killed, and all logs are read."""
         fleet = cls(dsn, folder)
         try:
             yield fleet
@@ -146,9 +147,12 @@ class Fleet:
                 if member.running:
                     member.process.kill()
                 await member.process.wait()
+            said = [line for member in fleet.members for line in member.said()]
+            assert [line for line in said if sings(json.dumps(line))] == []
 
     async def start(self, *options: str, dsn: str | None = None, **variables: str) -> Member:
         """Start one more; `variables` are RETRYD_… settings over the quick ones."""
+        hide_password(dsn or self._dsn)
         log = self.folder / f"log-{len(self.members)}"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from prometheus_client import parser
 
+from retryd.domain.errors import RetrydError
 from retryd.ports import Readiness
 from retryd.processes import child as child_module
 from retryd.processes.parent import Parent
@@ -315,3 +317,11 @@ async def test_children_that_cannot_be_started_are_tried_again(
     await until(lambda: [each.getMessage() for each in caplog.records].count(told) > 1)
     stop.set()
     assert await running == 0
+
+
+def test_where_nothing_may_be_written_a_parent_tells_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(RetrydError, match=r"No such file or directory\): let /tmp be writable"):
+        Parent(["true"], 2, shutdown_seconds=1)

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-from retryd.embedded.binaries import find
 from tests.postgres import Connection, Database
+from tests.psql import psql, trimmed
 from tests.sql.doors import Doors
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
 TEXT = PAGE.read_text()
 PLAY = re.compile(r"```sql\n(?P<input>.*?)```\n\n```text\n(?P<output>.*?)```", re.DOTALL)
-
-
-def psql() -> str:
-    """Find psql on the PATH or beside the embedded server."""
-    return shutil.which("psql") or str(find().directory / "psql")
-
-
-def trimmed(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
 def test_the_walk_through_prints_what_the_page_shows(database: Database) -> None:

@@ -12,12 +12,14 @@ from retryd.compose.serving import SERVER_REMEDY, can_serve
 from retryd.domain.errors import ConfigurationError, RetrydError
 from retryd.handlers.threads import Threads
 from retryd.settings.database import find_database
+from retryd.settings.database_url import masked_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from retryd.client.app import App
+    from retryd.settings.database import DatabaseChoice
     from retryd.settings.models import Configuration
 
 NAMED: Final = 10
@@ -50,16 +52,32 @@ async def findings(
     http = configuration.http
     served = f"at {http.host}, port {http.port or 'any that is free'}"
     yield Finding("http", served if can_serve() else f"not served: {SERVER_REMEDY}")
+    async for finding in found_in_database(configuration, app, url, embedded=embedded):
+        yield finding
+
+
+async def found_in_database(
+    configuration: Configuration, app: App | None, url: str | None, *, embedded: bool
+) -> AsyncIterator[Finding]:
+    """Look at the database that is meant."""
+    app_url = app.database_url if app else None
     try:
-        app_url = app.database_url if app else None
         choice = find_database(configuration, os.environ, url, embedded, app_url)
+    except ConfigurationError as error:
+        yield Finding("database", str(error), CONFIGURATION)
+        return
+    try:
         async with open_database(choice) as dsn:
             async for finding in database(dsn, choice, configuration):
                 yield finding
-    except ConfigurationError as error:
-        yield Finding("database", str(error), CONFIGURATION)
     except RetrydError as error:
-        yield Finding("database", str(error), PROBLEM)
+        yield Finding("database", f"{meant(choice)}: {error}", PROBLEM)
+
+
+def meant(choice: DatabaseChoice) -> str:
+    """Say which database is meant, and by what."""
+    url = masked_url(choice.url.get_secret_value()) if choice.url else "the embedded PostgreSQL"
+    return f"{url} (by {choice.way})"
 
 
 def described(configuration: Configuration) -> str:

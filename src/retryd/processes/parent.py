@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from retryd.domain.errors import RetrydError
 from retryd.ports import Readiness
 from retryd.processes.child import DONE, MISUSED, PROBLEM, Child
 from retryd.processes.messages import Welcome
@@ -27,7 +28,8 @@ class Parent:
 
     An `endless` child has never done its work. One may drain for `shutdown_seconds`; after
     `margin_seconds` more, in which it settles and says good-bye, it is ended by force. Their
-    metrics are in `directory`, which `run` removes.
+    metrics are in `directory`, which `run` removes. Raises RetrydError where no directory can be
+    made.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Parent:
         margin_seconds: float = MARGIN_SECONDS,
     ) -> None:
         self._end_within_seconds = shutdown_seconds + margin_seconds
-        self._directory = TemporaryDirectory(prefix="retryd-metrics-", ignore_cleanup_errors=True)
+        self._directory = directory_of_metrics()
         self.directory = Path(self._directory.name)
         self._metrics = MergedMetrics(self.directory)
         self._children = [
@@ -126,3 +128,15 @@ class Parent:
                 child.kill()
             await asyncio.wait(late)
         return [task.result() for task in keeping]
+
+
+def directory_of_metrics() -> TemporaryDirectory[str]:
+    """Make it where temporary files belong. Raises RetrydError."""
+    try:
+        return TemporaryDirectory(prefix="retryd-metrics-", ignore_cleanup_errors=True)
+    except OSError as error:
+        message = (
+            f"the processes share their metrics in a temporary directory, and none can be made"
+            f" ({error.strerror}): let /tmp be writable, or name another place by TMPDIR"
+        )
+        raise RetrydError(message) from error

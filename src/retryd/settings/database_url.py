@@ -15,7 +15,7 @@ OPEN: Final = frozenset(
 """The parameters of a URL that are shown."""
 
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
-_HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(?::(?P<port>\d{1,5})?)?")
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^:@\[\]]*)(?::(?P<port>\d{1,5})?)?")
 
 
 def clean_url(url: str) -> str:
@@ -57,7 +57,7 @@ def _readable(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    found = [_HOST.fullmatch(host) for host in hosts]
+    hosts = parts.netloc.partition("@")[2] if "@" in parts.netloc else parts.netloc
+    found = [_HOST.fullmatch(host) for host in hosts.split(",")]
     fits = all(host and int(host["port"] or 1) in range(1, MAX_PORT + 1) for host in found)
     return fits and "@" not in parts.path and not parts.fragment

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
+import select
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, cast
@@ -14,6 +17,10 @@ from typing_extensions import override
 
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 PLAIN: Final = re.compile(r"[^\s\"'=]+")
+PATIENCE_MILLISECONDS: Final = 250
+IMPATIENT_SECONDS: Final = 60.0
+
+logger = logging.getLogger("retryd.telemetry")
 
 
 class LineFormatter(logging.Formatter):
@@ -63,17 +70,59 @@ class ConsoleFormatter(LineFormatter):
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes to standard error; every line bears `fields`."""
+    """Writes to standard error; every line bears `fields`.
+
+    Whoever reads a pipe may stop reading, and holds up who writes into it once it is full. A worker
+    must not stand still for that: then lines are left out, and counted.
+    """
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         super().__init__(sys.stderr)
         self.fields = fields
+        self._outlet = outlet_of(sys.stderr)
+        self._impatient_until = -math.inf
+        self._left_out = 0
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, if there is room for it."""
+        if not self._has_room():
+            self._left_out += 1
+            return
+        if count := self._left_out:
+            self._left_out = 0
+            logger.error("lines_left_out", extra={"count": count})
+            self.emit(record)
+            return
+        super().emit(record)
+
+    def _has_room(self) -> bool:
+        """Wait a moment for a reader that is behind, but not for each line again."""
+        if self._outlet is None or self._outlet.poll(0):
+            return True
+        if time.monotonic() < self._impatient_until:
+            return False
+        if self._outlet.poll(PATIENCE_MILLISECONDS):
+            return True
+        self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
+        return False
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         """Return the line with what all lines bear."""
         vars(record).update(self.fields)
         return super().format(record)
+
+
+def outlet_of(stream: TextIO) -> select.poll | None:
+    """Return what tells whether a line can be written at once; None for what is no file."""
+    try:
+        number = stream.fileno()
+    except (AttributeError, OSError):  # there is no standard error, or a program took its place
+        return None
+    outlet = select.poll()
+    outlet.register(number, select.POLLOUT)
+    return outlet
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:

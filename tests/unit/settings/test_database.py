@@ -126,6 +126,8 @@ def test_a_scheme_is_written_as_the_driver_knows_it(scheme: str) -> None:
         "postgresql://u:hunter2/x@db/app",
         "postgresql://u:hunter2#x@db/app",
         "postgresql://u:1/hunter2@db/app",
+        "postgresql://u:hunter2@x@db/app",
+        "postgresql://u:x@hunter2@db/app",
         "postgresql://u:1#hunter2@db/app",
         "postgresql://db/app\n",
     ],

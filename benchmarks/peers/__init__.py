@@ -1,0 +1,1 @@
+"""The peers' harness: retryd, the floor and other queues, side by side in one run."""

@@ -1,0 +1,1 @@
+"""One program per queue, all with the same verbs; each runs in the environment of its queue."""

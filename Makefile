@@ -47,6 +47,7 @@ lint: setup ## check format, style, types, layers, SQL and spelling
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint sql
 	$(BIN)/codespell
+	$(BIN)/hadolint Dockerfile
 
 format: setup ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix
@@ -69,7 +70,7 @@ wheel: setup ## build wheel and sdist in dist/, and try what they make in an emp
 
 clean: ## remove all that was made here, .venv too
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests migrations benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests migrations benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The packages: made from nothing whenever the lock changes, so that nothing of an older lock stays.
 $(VENV)/.packages: requirements/dev.txt

@@ -20,7 +20,9 @@ from benchmarks.floor import ACK, CLAIM, DDL, INSERT  # type: ignore[import-unty
 from benchmarks.peers.adapters.protocol import FailedOnPurposeError, Settings, Step, main
 
 INSERT_ONE = "insert into floor_item (run_at, payload) values ($1, $2::jsonb)"
-INSERT_LATER = "insert into floor_item (run_at, payload) select $1, p::jsonb from unnest($2::text[]) p"
+INSERT_LATER = (
+    "insert into floor_item (run_at, payload) select $1, p::jsonb from unnest($2::text[]) p"
+)
 FAIL = "update floor_item set lease_until = null, run_at = now() where id = any($1::bigint[])"
 IDLE_SECONDS = 0.001
 

@@ -1,4 +1,4 @@
-"""An order, and the mail about it that fails: `python shop.py 17`, then `retryd run --app shop:app`."""
+"""An order, and its mail that fails: `python shop.py 17`, then `retryd run --app shop:app`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ async def place(session: AsyncSession, number: int) -> list[int]:
         try:
             send_mail(number, mail_is_up=False)
         except ConnectionError as error:
-            return await retryd.capture(session, "order.mail.failed", {"order": number}, error=error)
+            return await retryd.capture(
+                session, "order.mail.failed", {"order": number}, error=error
+            )
     return []
 
 

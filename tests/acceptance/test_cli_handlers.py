@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import retryd
 from tests.acceptance.commands import Ended, Shell
 from tests.postgres import Connection, Database
 
@@ -97,6 +98,20 @@ async def test_forget_leaves_the_retries_unrouted_and_says_how_many(
     assert await unrouted(connection) == 2
     assert (await shell("handler", "list", "--json")).document == []
     assert "there is no handler" in (await shell("handler", "forget", "mail")).refused(1)
+
+
+async def test_what_a_capture_brings_to_a_forgotten_handler_is_freed_by_forgetting_it_again(
+    shell: Shell, connection: Connection, mail: None
+) -> None:
+    async with connection.transaction():
+        await retryd.capture(connection, "mail.late.failed")
+        assert (await shell("handler", "forget", "mail", "--yes")).status == 0
+    assert await unrouted(connection) == 2
+    assert "there is no handler" in (await shell("handler", "pause", "mail")).refused(1)
+    assert (await shell("handler", "forget", "mail", "--yes")).out == (
+        "forgot mail; 1 retry is unrouted\n"
+    )
+    assert await unrouted(connection) == 3
 
 
 async def test_forget_without_yes_does_nothing_where_nobody_can_be_asked(

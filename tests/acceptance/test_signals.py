@@ -116,6 +116,21 @@ async def test_a_bad_file_leaves_the_old_configuration_and_alerts(
         await until(calm)
 
 
+async def test_a_reload_that_fails_leaves_the_log_as_it_is(
+    database: Database, tmp_path: Path
+) -> None:
+    async with configured(tmp_path, database.dsn) as worker:
+        await until(lambda: worker.said("worker_started"))
+        broken = {"match": ["a"], "kind": "python", "target": "nowhere:run"}
+        document = {"log": {"level": "error"}, "handlers": {"broken": broken}}
+        (tmp_path / "config.json").write_text(json.dumps(document))
+        worker.process.send_signal(signal.SIGHUP)
+        await until(lambda: worker.said("reload_failed"))
+        worker.process.terminate()
+        await worker.process.wait()
+        await until(lambda: worker.said("worker_stopped"))
+
+
 async def test_sigusr1_writes_what_is_in_flight_to_the_log(
     database: Database, connection: Connection, tmp_path: Path
 ) -> None:

@@ -58,7 +58,10 @@ async def test_django_captures_in_its_atomic_block_and_its_orm_works_in_a_handle
 ) -> None:
     await printed("django", database, "manage.py", "migrate", "--run-syncdb")
     place = "from shop.orders import place; print(*place(17))"
-    assert await printed("django", database, "manage.py", "shell", "--no-imports", "-c", place) == "1\n"
+    assert (
+        await printed("django", database, "manage.py", "shell", "--no-imports", "-c", place)
+        == "1\n"
+    )
     assert await printed("django", database, *RUN, "shop.retries:app") == "mailed order 17\n"
     assert await ended(connection)
 

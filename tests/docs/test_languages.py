@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,7 @@ def node(_: Path) -> Program:
     path = program("node", "nodejs")
     found = subprocess.run([path, "-e", 'require("pg")'], capture_output=True, check=False)
     if found.returncode:
-        pytest.skip("pg is not installed: apt-get install node-pg, or npm install pg and NODE_PATH")
+        lacking("pg is missing: npm install in a copy of examples/node, and NODE_PATH")
     return Program((path, str(EXAMPLES / "node" / "shop.js")))
 
 
@@ -121,10 +121,9 @@ async def test_a_program_captures_in_its_own_transaction(
     database: Database,
     invoices: Connection,
     tmp_path: Path,
-    language: object,
+    language: Callable[[Path], Program],
     arguments: tuple[str, ...],
 ) -> None:
-    assert callable(language)
     shop = language(tmp_path)
     assert await printed(shop, database.dsn, *arguments) == "1\n"
     row = await invoices.fetchrow(
@@ -140,9 +139,12 @@ async def test_a_program_captures_in_its_own_transaction(
 
 @pytest.mark.parametrize("language", [go, node])
 async def test_a_worker_of_another_language_runs_a_retry_to_its_end(
-    database: Database, invoices: Connection, clock: Clock, tmp_path: Path, language: object
+    database: Database,
+    invoices: Connection,
+    clock: Clock,
+    tmp_path: Path,
+    language: Callable[[Path], Program],
 ) -> None:
-    assert callable(language)
     shop = language(tmp_path)
     await printed(shop, database.dsn, "capture", "17")
 
@@ -162,3 +164,22 @@ async def test_a_worker_of_another_language_runs_a_retry_to_its_end(
     assert await invoices.fetchval(
         "select array_agg(error_message order by attempt) from retryd.retry_attempt"
     ) == ["the mail server does not answer", None]
+
+
+@pytest.mark.parametrize("language", [go, node])
+async def test_a_worker_of_another_language_buries_what_is_spent(
+    database: Database,
+    invoices: Connection,
+    clock: Clock,
+    tmp_path: Path,
+    language: Callable[[Path], Program],
+) -> None:
+    shop = language(tmp_path)
+    await printed(shop, database.dsn, "capture", "17")
+    async with started(shop, database.dsn, "work"):
+        await until(lambda: invoices.fetchval("select true from retryd.handler_stats"))
+        await invoices.execute("update retryd.retry_queue set max_retries = 1")
+        await clock.advance(60)
+        dead = "select reason, error_message from retryd.dead_letters"
+        row = await until(lambda: invoices.fetchrow(dead))
+    assert tuple(row or ()) == ("exhausted", "the mail server does not answer")

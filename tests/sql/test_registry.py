@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from tests.postgres import Clock, Connection
+from tests.postgres import Clock, Connection, Database
 from tests.sql.doors import Doors, refused
 
 
@@ -242,3 +242,17 @@ async def test_a_policy_whose_retries_would_expire_at_once_is_refused(sql: Doors
             )
     query = "select count(*) from retryd.retry_policy where name = 'old'"
     assert await sql.connection.fetchval(query) == 0
+
+
+async def test_what_a_capture_leaves_a_forgotten_handler_is_freed_by_forgetting_it_again(
+    sql: Doors, connection: Connection, database: Database
+) -> None:
+    other = Doors(await database.connect())
+    async with connection.transaction():
+        number = await sql.capture("work.do")
+        assert await other.one("forget_handler", name="work")
+    assert await handlers_of(sql, "work.do") == [("work", "pending")]
+    assert await sql.one("forget_handler", name="work")
+    assert not await sql.one("forget_handler", name="work")
+    await sql.register("better", "work.*")
+    assert [row["id"] for row in await sql.acquire()] == [number]

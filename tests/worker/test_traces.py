@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import retryd
+from tests.canary import CANARY
 from tests.postgres import Connection, Database
 from tests.waiting import until
 from tests.worker.conftest import app_with
@@ -194,6 +196,26 @@ async def test_who_captures_in_sql_names_the_trace_in_the_attributes(
         ["shop=7"] if linked else []
     )
     assert [link.context.trace_id for link in attempt.links] == ([0xABCD] if linked else [])
+
+
+@pytest.mark.parametrize("state", [CANARY, f"shop={CANARY},", f"7={CANARY}", f"a={CANARY}=", 7])
+async def test_a_state_of_a_trace_that_is_none_is_left_out_and_told_to_nobody(
+    database: Database,
+    connection: Connection,
+    spans: Spans,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    state: object,
+) -> None:
+    async def job(_: retryd.Retry) -> None:
+        pass
+
+    caplog.set_level(logging.DEBUG)
+    await capture(connection, attributes={"traceparent": PARENT, "tracestate": state})
+    async with working(app_with(job), database):
+        [link] = (await spans.one("process job.run")).links
+    assert (link.context.trace_id, link.context.trace_state.to_header()) == (0xABCD, "")
+    assert CANARY not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["command", "isolated"])

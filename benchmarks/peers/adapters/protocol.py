@@ -133,7 +133,7 @@ def step_of(mode: str, report: Report) -> Step:
         if failed < ATTEMPTS:
             raise FailedOnPurposeError
 
-    return {"count": count, "times": times, "fail": fail}[mode]
+    return {"count": count, "times": times, "fail": fail, "hold": count}[mode]
 
 
 async def capture(adapter: Adapter, arguments: argparse.Namespace) -> dict[str, float]:
@@ -213,7 +213,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--due-in", type=float, default=0.0)
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=0.0)
-    parser.add_argument("--mode", choices=("count", "times", "fail"), default="count")
+    parser.add_argument("--mode", choices=("count", "times", "fail", "hold"), default="count")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)

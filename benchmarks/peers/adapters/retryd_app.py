@@ -9,8 +9,6 @@ from pathlib import Path
 import retryd
 from benchmarks.peers.adapters.protocol import Report, Step, step_of
 
-HANDLERS = 20  # of the row with many lanes; elsewhere these have nothing to do
-
 app = retryd.App()
 report = Report(Path(os.environ.get("BENCH_REPORT", os.devnull)))
 mode = os.environ.get("BENCH_MODE", "")
@@ -21,7 +19,7 @@ def begun() -> Step:
     """Begin to report with the first call: a parent of processes imports this too."""
     global step  # noqa: PLW0603 - one per process
     report.begin()
-    step = step_of("count" if mode == "hold" else mode, report)
+    step = step_of(mode, report)
     return step
 
 
@@ -31,3 +29,7 @@ async def noop(retry: retryd.Retry) -> None:
     (step or begun())(retry.id, lambda: retry.payload)
     if mode == "hold":
         await asyncio.Event().wait()
+
+
+for number in range(int(os.environ.get("BENCH_LANES", "0"))):
+    app.handler(f"bench.lane-{number}", name=f"lane-{number}")(noop)

@@ -126,7 +126,7 @@ def forget(
     registers it again when it starts or reloads.
     """
     database = Database(config, database_url, embedded)
-    row = database.ask(lambda store: find(store, name))
+    row = database.ask(lambda store: find(store, name, or_left=True))
     if not yes:
         if row["workers"]:
             refuse(
@@ -144,12 +144,17 @@ async def registered(store: Store) -> list[Row]:
     return [row for row in await store.reads.handler_activity() if row["kind"] is not None]
 
 
-async def find(store: Store, name: str) -> Row:
-    """Return a handler as it is now. Raises NotFound with the name that was probably meant."""
-    rows = {row["handler"]: row for row in await registered(store)}
-    if name not in rows:
-        raise NotFound(unknown(name, tuple(rows)))
-    return rows[name]
+async def find(store: Store, name: str, *, or_left: bool = False) -> Row:
+    """Return a handler as it is now; with `or_left` also a forgotten one that has retries.
+
+    Raises NotFound with the name that was probably meant.
+    """
+    rows = {row["handler"]: row for row in await store.reads.handler_activity()}
+    row = rows.get(name)
+    if row and (row["kind"] is not None or (or_left and any(row[state] for state in LIVE))):
+        return row
+    known = [each["handler"] for each in rows.values() if each["kind"] is not None]
+    raise NotFound(unknown(name, known))
 
 
 def unknown(name: str, known: Sequence[str]) -> str:

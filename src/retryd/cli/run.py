@@ -67,9 +67,7 @@ def run(
         logger.warning("no_handlers", extra={"remedy": "give --app or configure handlers"})
 
     def load() -> Configuration:
-        again = compose.load_configuration(config, os.environ, {})
-        set_up_logging(again.log.format, again.log.level)
-        return again
+        return compose.load_configuration(config, os.environ, {})
 
     async def work() -> int:
         async with compose.open_database(choice) as dsn:

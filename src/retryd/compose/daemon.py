@@ -15,6 +15,7 @@ from retryd.compose.generation import begin
 from retryd.compose.process import Process
 from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
 from retryd.ports import Readiness
+from retryd.telemetry.log import set_up_again
 from retryd.telemetry.metrics import Vitals
 from retryd.telemetry.tracing import exporting
 
@@ -173,6 +174,7 @@ class Daemon:
             self._former.add(former)
             former.task.add_done_callback(lambda _: self._former.discard(former))
             former.worker.retire()
+            set_up_again(configuration.log.format, configuration.log.level)
             logger.info("reloaded", extra={"worker": following.worker.id})
         if self._current is not None:
             self._current.worker.alert(self._alert)

@@ -85,5 +85,5 @@ class Depth:
 
     def unknown(self) -> None:
         """Show no number: an old one that stays would outweigh those of workers that can read."""
-        for labels in self._shown:
+        for labels in tuple(self._shown):  # a scrape asks from another thread
             self._gauge.labels(*labels).set(math.nan)

@@ -154,13 +154,24 @@ def set_up_logging(form: Literal["auto", "json", "console"], level: str) -> None
 
     May be called again; what all lines bear stays.
     """
-    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    console = form == "console" or (form == "auto" and is_terminal(sys.stderr))
     logger = logging.getLogger("retryd")
     handler = Lines(next((each.fields for each in logger.handlers if isinstance(each, Lines)), {}))
     handler.setFormatter(ConsoleFormatter() if console else JsonFormatter())
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(level.upper())
+
+
+def set_up_again(form: Literal["auto", "json", "console"], level: str) -> None:
+    """Log like this from now on, if this process has its logs from us."""
+    if any(isinstance(each, Lines) for each in logging.getLogger("retryd").handlers):
+        set_up_logging(form, level)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person looks at it; None: the process was started without it."""
+    return stream is not None and stream.isatty()
 
 
 def bear(**fields: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, assert_never
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
     from retryd.ports import Buried, Depths
+
+OLD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._label = HandlerLabels()
         self._depths = DepthGauges(self.registry, self._label)
+        self._measured_at = time.monotonic()
         self._vitals: Callable[[], Vitals] | None = None
         self._make_counts()
         self._make_vitals(version)
@@ -146,6 +150,7 @@ class Metrics:
     def measured(self, depths: Depths | None) -> None:
         """Show how much there is in PostgreSQL; NaN while nobody knows."""
         self.refresh()
+        self._measured_at = time.monotonic()
         self._depths.show(depths)
 
     def watch(self, vitals: Callable[[], Vitals]) -> None:
@@ -166,6 +171,8 @@ class Metrics:
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Return the text of a scrape and its content type."""
         self.refresh()
+        if time.monotonic() - self._measured_at > OLD_SECONDS:  # a handler blocks the event loop
+            self._depths.show(None)
         return expose(self.registry, accept)
 
 

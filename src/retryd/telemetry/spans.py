@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from retryd.domain.retry import Retry
     from retryd.ports import Handler
 
+KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+VALUE = r"[ -+\--<>-~]{0,255}[!-+\--<>-~]"
+# OpenTelemetry writes any other to its log, where nothing of what producers give belongs.
+STATE = re.compile(f"{KEY}={VALUE}(?:,{KEY}={VALUE})*")
 TIMER_SECONDS = 0.05  # what runs longer than its time but for this was ended by its timeout
 
 
@@ -108,11 +113,10 @@ def links_of(retry: Retry) -> list[Link]:
         attributes = retry.attributes
     except PayloadUndecodable:  # the handler will see it
         return []
-    carrier = {
-        name: value
-        for name in ("traceparent", "tracestate")
-        if isinstance(value := attributes.get(name), str)
-    }
+    parent, state = attributes.get("traceparent"), attributes.get("tracestate")
+    carrier = {"traceparent": parent} if isinstance(parent, str) else {}
+    if isinstance(state, str) and STATE.fullmatch(state):
+        carrier["tracestate"] = state
     found = TraceContextTextMapPropagator().extract(carrier, Context())
     context = get_current_span(found).get_span_context()
     return [Link(context)] if context.is_valid else []

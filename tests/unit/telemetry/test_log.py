@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
 
-from retryd.telemetry.log import ConsoleFormatter, JsonFormatter, bear, set_up_logging
+from retryd.telemetry.log import (
+    ConsoleFormatter,
+    JsonFormatter,
+    bear,
+    set_up_again,
+    set_up_logging,
+)
 
 
 def record(event: str = "worker_started", /, **fields: object) -> logging.LogRecord:
@@ -138,6 +145,27 @@ def test_the_form_and_the_level_are_as_configured(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(first)
     assert "loud" in line
+
+
+@pytest.mark.usefixtures("logger")
+def test_a_process_that_was_started_without_standard_error_works_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    set_up_logging("auto", "info")
+    logging.getLogger("retryd.worker").error("line")
+
+
+def test_only_who_has_its_logs_from_us_gets_them_set_up_again(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger.handlers = []
+    set_up_again("json", "error")
+    assert logger.handlers == []
+    set_up_logging("json", "error")
+    set_up_again("console", "info")
+    logging.getLogger("retryd.worker").info("line")
+    assert capsys.readouterr().err.endswith("info    line\n")
 
 
 @pytest.mark.usefixtures("logger")

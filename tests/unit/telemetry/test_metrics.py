@@ -15,6 +15,7 @@ from retryd.domain.decision import Bury, Complete, Decided, Decision, Release, R
 from retryd.domain.outcome import Cancel, Failure, Lost, Outcome, Reject, Snooze, Success
 from retryd.domain.retry import Retry
 from retryd.ports import Depths
+from retryd.telemetry import metrics as metrics_module
 from retryd.telemetry.labels import ROOM, HandlerLabels
 from retryd.telemetry.metrics import Metrics, Vitals
 
@@ -194,6 +195,15 @@ def test_what_nobody_could_read_is_no_number() -> None:
         values = by_labels(metrics, name).values()
         assert values
         assert all(map(math.isnan, values))
+
+
+def test_what_was_read_long_ago_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    metrics.measured(Depths({}, {}, {"pending": 2}))
+    pending = b'retryd_dead_letter_depth{status="pending"}'
+    assert pending + b" 2.0\n" in metrics.exposition()[0]
+    monkeypatch.setattr(metrics_module, "OLD_SECONDS", 0.0)
+    assert pending + b" NaN\n" in metrics.exposition()[0]
 
 
 def test_labels_are_few_however_many_handlers_there_are() -> None:

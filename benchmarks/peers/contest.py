@@ -1,0 +1,282 @@
+"""One contender in one cell: its database, its processes, what they report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from benchmarks.peers.contenders import Contender
+from benchmarks.peers.cost import cpu_seconds, peak_megabytes
+from benchmarks.peers.install import MODULES, ROOT
+from benchmarks.peers.server import Server
+
+POLL_SECONDS = 0.005
+SCRAPE_SECONDS = 1.0
+CELL_SECONDS = 120.0  # the longest that a drain may take
+STOP_SECONDS = 15.0
+LEAST_ITEMS = 5_000
+
+
+class ContenderError(Exception):
+    """A contender's program failed; the message has its last words."""
+
+
+@dataclass(slots=True)
+class Reports:
+    """What the workers of a cell have reported so far."""
+
+    folder: Path
+    _read: dict[Path, int] = field(default_factory=dict)
+    _calls: dict[Path, int] = field(default_factory=dict)
+    first: float = 0.0
+    starts: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """How often handlers were called."""
+        return sum(self._calls.values())
+
+    def look(self) -> int:
+        """Read what is new; returns the calls."""
+        for path in self.folder.glob("*.jsonl"):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            for line in whole.splitlines():
+                said = json.loads(line)
+                self._calls[path] = said["calls"]
+                self.first = min(filter(None, (self.first, said["first"])))
+                self.starts += map(tuple, said["starts"])
+        return self.calls
+
+
+@dataclass(slots=True)
+class Workers:
+    """Worker processes of a contender that run."""
+
+    processes: list[asyncio.subprocess.Process]
+    reports: Reports
+    log: Path
+    port: int
+    """Where their metrics are, if they have any."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that were started; they may have children."""
+        return [process.pid for process in self.processes]
+
+    async def until(self, calls: int, within: float = CELL_SECONDS) -> bool:
+        """Wait for so many calls; false when they did not come in time."""
+        deadline = time.monotonic() + within
+        while self.reports.look() < calls:
+            if time.monotonic() > deadline:
+                return False
+            if any(process.returncode is not None for process in self.processes):
+                raise ContenderError(f"a worker ended: {tail(self.log)}")
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    def cpu_seconds(self) -> float:
+        """Return their time on a processor."""
+        return cpu_seconds(*self.pids)
+
+    def peak_megabytes(self) -> float:
+        """Return their largest resident size."""
+        return peak_megabytes(*self.pids)
+
+
+class Contest:
+    """A contender on a server: what rows are measured with."""
+
+    def __init__(
+        self, contender: Contender, command: Sequence[str], server: Server, folder: Path
+    ) -> None:
+        self.contender = contender
+        self.server = server
+        self.scale = 1.0
+        self._command = command
+        self._folder = folder
+        self._templates: set[str] = set()
+        self.described: dict[str, Any] = {}
+
+    async def describe(self) -> None:
+        """Ask the adapter what it is."""
+        self.described = await self._ask("describe")
+
+    def sized(self, size: float) -> int:
+        """Return a size at this run's scale."""
+        return max(100, round(size * self.scale))
+
+    @property
+    def items(self) -> int:
+        """How much one drain takes; a trial's is not so small that it measures a start only."""
+        return max(self.sized(self.contender.items), min(self.contender.items, LEAST_ITEMS))
+
+    def database_of(self, dsn: str) -> str:
+        """Return the name of the database that an address leads to."""
+        return urlsplit(dsn).path.lstrip("/")
+
+    @asynccontextmanager
+    async def database(self, not_due: int = 0) -> AsyncIterator[str]:
+        """Make a database with its schema, and with so many items that are not due."""
+        template = f"template_{self.contender.name}_{not_due}"
+        if template not in self._templates:
+            dsn = await self.server.create(template)
+            await self._tell("setup", dsn, "--report", str(self._fresh("setup")))
+            if not_due:
+                await self.capture(dsn, not_due, "--due-in", "86400")
+                await self.server.execute("vacuum analyze", template)
+            self._templates.add(template)
+        name = f"cell_{self.contender.name}"
+        try:
+            yield await self.server.create(name, template)
+        finally:
+            await self.server.drop(name)
+
+    async def capture(self, dsn: str, items: int, *how: str) -> float:
+        """Capture; returns items/s."""
+        said = await self._ask("capture", "--dsn", dsn, "--items", str(items), *how)
+        return float(said["items"] / said["seconds"])
+
+    async def feed(self, dsn: str, rate: float, seconds: float, *how: str) -> list[float]:
+        """Capture at a rate; returns when each item could begin."""
+        options = ("--dsn", dsn, "--rate", str(rate), "--seconds", str(seconds))
+        said = await self._ask("feed", *options, *how)
+        ready: list[float] = said["ready"]
+        return ready
+
+    async def left(self, connection: asyncpg.Connection[asyncpg.Record]) -> int:
+        """Return how many items that are due have not ended."""
+        return int(await connection.fetchval(self.described["left"]))
+
+    @asynccontextmanager
+    async def workers(
+        self,
+        dsn: str,
+        *how: str,
+        mode: str = "count",
+        processes: int = 1,
+        settings: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Workers]:
+        """Run worker processes, with their metrics scraped where there are any."""
+        folder = self._fresh("work")
+        log = folder / "log"
+        port = free_port()
+        options = ("--mode", mode, "--report", str(folder), "--port", str(port), *how)
+        told = json.dumps({**(settings or {})})
+        count, many = (1, processes) if self.contender.one_parent else (processes, 1)
+        started = []
+        with log.open("wb") as out:
+            for _ in range(count):
+                started.append(
+                    await asyncio.create_subprocess_exec(
+                        *(*self._command, "work", "--dsn", dsn, "--settings", told, *options),
+                        *("--processes", str(many)),
+                        cwd=ROOT,
+                        env=environment(variables),
+                        stdout=out,
+                        stderr=out,
+                    )
+                )
+        scraping = asyncio.create_task(scrape(port)) if self.contender.one_parent else None
+        try:
+            yield Workers(started, Reports(folder), log, port)
+        finally:
+            if scraping:
+                scraping.cancel()
+            await asyncio.gather(*map(stop, started))
+
+    async def _ask(self, verb: str, *options: str) -> dict[str, Any]:
+        process = await asyncio.create_subprocess_exec(
+            *(*self._command, verb, *options),
+            cwd=ROOT,
+            env=environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await process.communicate()
+        finally:
+            await stop(process)
+        if process.returncode:
+            words = err.decode(errors="replace").strip().splitlines()
+            raise ContenderError(f"{verb}: {words[-1] if words else process.returncode}")
+        answer: dict[str, Any] = json.loads(out) if out.strip() else {}
+        return answer
+
+    async def _tell(self, verb: str, dsn: str, *options: str) -> None:
+        await self._ask(verb, "--dsn", dsn, *options)
+
+    def _fresh(self, name: str) -> Path:
+        folder = self._folder / f"{self.contender.name}-{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a contender: no database of somebody else."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RETRYD_", "PG")) and name != "DATABASE_URL"
+    }
+    return {**kept, "BENCH_MODULES": str(MODULES), "NODE_ENV": "production", **(more or {})}
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """End a process, by force if need be."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+    await process.wait()
+
+
+async def scrape(port: int) -> None:
+    """Read the metrics each second, as Prometheus would."""
+    while True:
+        await asyncio.sleep(SCRAPE_SECONDS)
+        with suppress(OSError):
+            await asyncio.to_thread(scraped, port)
+
+
+def scraped(port: int) -> bytes:
+    """Read the metrics once."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        text: bytes = response.read()
+        return text
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def tail(log: Path) -> str:
+    """Return the last words of a log."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

@@ -8,6 +8,12 @@ VENV ?= .venv
 JOBS ?= 2
 # More for pytest: `make test PYTEST="-k lease --maxfail=1"` (a part of the tests cannot reach the coverage).
 PYTEST ?=
+# For bench-peers: which rows and peers (with commas; all), how often, how large. FRESH=1 does not go on where an
+# interrupted run ended, TUNE=1 only tries the peers' settings.
+ROWS ?=
+PEERS ?=
+ROUNDS ?= 3
+SCALE ?= 1
 # More for the lock: `make lock LOCK=--upgrade` takes the newest versions.
 LOCK ?=
 
@@ -18,10 +24,10 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test model chaos lint format bench docs lock wheel clean
+.PHONY: help setup demo test model chaos lint format bench bench-peers docs lock wheel clean
 
 help: ## tell what there is (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## make .venv with the locked packages and the project, editable
 
@@ -58,6 +64,10 @@ bench: setup ## measure retryd beside the floor, on one server in one run
 
 docs: setup ## make the pages of docs/ as a site in build/site, with those that the code writes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+bench-peers: setup ## measure retryd, the floor and other queues in turn; ROWS=, PEERS=, ROUNDS=, SCALE= choose
+	$(BIN)/python -m benchmarks.peers --rows "$(ROWS)" --peers "$(PEERS)" --rounds $(ROUNDS) --scale $(SCALE) \
+		$(if $(FRESH),--fresh) $(if $(TUNE),--tune)
 
 lock: setup ## write requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --extra server --extra speed --extra otel --output-file requirements/run.txt

@@ -1,4 +1,4 @@
-"""The floor for the rows that `floor.py` lacks: its table and its three statements, in the same loop.
+"""The floor for the rows that `floor.py` lacks: its table, its three statements, the same loop.
 
 An adapter as those of the peers. A failure is one update of the batch that makes it due again. An
 idle loop looks again after a millisecond, for there is nobody to wake it.
@@ -7,7 +7,8 @@ idle loop looks again after a millisecond, for there is nobody to wake it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import importlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +17,10 @@ import asyncpg
 import orjson
 import uvloop
 
-from benchmarks.floor import ACK, CLAIM, DDL, INSERT  # type: ignore[import-untyped,unused-ignore]
 from benchmarks.peers.adapters.protocol import FailedOnPurposeError, Settings, Step, main
+
+# Taken as it is, types or none.
+floor: Any = importlib.import_module("benchmarks.floor")
 
 INSERT_ONE = "insert into floor_item (run_at, payload) values ($1, $2::jsonb)"
 INSERT_LATER = (
@@ -43,7 +46,7 @@ class Producer:
         bodies = [orjson.dumps(item).decode() for item in items]
         if due:
             return await self._connection.execute(INSERT_LATER, due, bodies)
-        return await self._connection.execute(INSERT, bodies)
+        return await self._connection.execute(floor.INSERT, bodies)
 
 
 class Adapter:
@@ -51,7 +54,7 @@ class Adapter:
 
     left = "select count(*) from floor_item where run_at <= now()"
     candidates: Sequence[Settings] = ({"batch": 100},)
-    defaults: Settings = {"batch": 100}
+    defaults: Mapping[str, Any] = {"batch": 100}
 
     def version(self) -> str:
         """Tell the driver."""
@@ -60,7 +63,7 @@ class Adapter:
     async def setup(self, dsn: str) -> None:
         """Make the table."""
         connection = await asyncpg.connect(dsn)
-        await connection.execute(DDL)
+        await connection.execute(floor.DDL)
         await connection.close()
 
     @asynccontextmanager
@@ -74,7 +77,7 @@ class Adapter:
         """Claim, decode, delete or make due again."""
         connection = await asyncpg.connect(dsn)
         while True:
-            rows = await connection.fetch(CLAIM, settings["batch"])
+            rows = await connection.fetch(floor.CLAIM, settings["batch"])
             if not rows:
                 await asyncio.sleep(IDLE_SECONDS)
                 continue
@@ -86,7 +89,7 @@ class Adapter:
                 except FailedOnPurposeError:
                     failed.append(row["id"])
             if done:
-                await connection.execute(ACK, done)
+                await connection.execute(floor.ACK, done)
             if failed:
                 await connection.execute(FAIL, failed)
 

@@ -1,6 +1,7 @@
 """`make bench-peers`: measure all contenders in turn on one server, print, plot, judge.
 
-    python -m benchmarks.peers [--rows drain-1,retry] [--peers pgqueuer,pg-boss] [--rounds 3] [--scale 1]
+    python -m benchmarks.peers [--rows drain-1,retry] [--peers pgqueuer,pg-boss|none]
+        [--rounds 3] [--scale 1] [--fresh] [--tune]
 
 The floor and retryd always take part. What was measured is kept line by line in
 build/bench/unfinished.jsonl, so the same command goes on after an interruption (`--fresh` does

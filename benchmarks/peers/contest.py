@@ -180,21 +180,20 @@ class Contest:
         log = folder / "log"
         port = free_port()
         options = ("--mode", mode, "--report", str(folder), "--port", str(port), *how)
-        told = json.dumps({**(settings or {})})
+        told = json.dumps(dict(settings or {}))
         count, many = (1, processes) if self.contender.one_parent else (processes, 1)
-        started = []
+        command = (*self._command, "work", "--dsn", dsn, "--settings", told, *options)
         with log.open("wb") as out:
-            for _ in range(count):
-                started.append(
-                    await asyncio.create_subprocess_exec(
-                        *(*self._command, "work", "--dsn", dsn, "--settings", told, *options),
-                        *("--processes", str(many)),
-                        cwd=ROOT,
-                        env=environment(variables),
-                        stdout=out,
-                        stderr=out,
-                    )
+            started = [
+                await asyncio.create_subprocess_exec(
+                    *(*command, "--processes", str(many)),
+                    cwd=ROOT,
+                    env=environment(variables),
+                    stdout=out,
+                    stderr=out,
                 )
+                for _ in range(count)
+            ]
         scraping = asyncio.create_task(scrape(port)) if self.contender.one_parent else None
         try:
             yield Workers(started, Reports(folder), log, port)

@@ -15,14 +15,13 @@ from retryd.store.schema import migrate
 
 LANES: Final = 20
 KEYS: Final = 100
-ONE_KEYED_IN: Final = 100
+ONE_KEYED_IN: Final = 100  # of each key one is due at a time, and nearly all are to be due
 CHUNK: Final = 10_000
 MILLION: Final = 1_000_000
 FIRST: Final = 20_000
 IDLE_HANDLERS: Final = 200
 IN_FLIGHT: Final = 1_000
 SCRAPES: Final = 100
-"""The figures of the goals; not everything has an ordering key, for then nothing were due but keys."""
 
 
 async def lanes(contest: Contest) -> dict[str, float]:

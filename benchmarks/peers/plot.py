@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from benchmarks.peers.figures import Spread
 from benchmarks.peers.report import Report
 from benchmarks.peers.rows import Row
 
@@ -32,7 +33,7 @@ def plot(report: Report, wanted: Sequence[Row]) -> str:
         lines.append(text(10, at - 8, row.title, weight="bold"))
         most = max(spread.most for _, spread in bars) or 1
         for name, spread in bars:
-            lines += bar(at, name, spread.median, spread.least, spread.most, most)
+            lines += bar(at, name, spread, most)
             at += STEP
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{at + 20}" '
     style = 'font-family="sans-serif" font-size="12">'
@@ -40,9 +41,10 @@ def plot(report: Report, wanted: Sequence[Row]) -> str:
     return "\n".join([head + style, back, *lines, "</svg>", ""])
 
 
-def bar(at: int, name: str, middle: float, least: float, most: float, end: float) -> Iterator[str]:
+def bar(at: int, name: str, spread: Spread, end: float) -> Iterator[str]:
     """Draw one bar with its span."""
-    width, low, high = (BAR * value / end for value in (middle, least, most))
+    middle = spread.median
+    width, low, high = (BAR * value / end for value in (middle, spread.least, spread.most))
     colour = COLOURS.get(name, OTHERS)
     yield text(10, at + 12, name)
     yield f'<rect x="{LABEL}" y="{at}" width="{width:.1f}" height="{STEP - 5}" fill="{colour}"/>'

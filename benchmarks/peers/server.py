@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -72,9 +72,16 @@ class Server:
 
 @asynccontextmanager
 async def open_server() -> AsyncIterator[Server]:
-    """Start one in a folder that is removed afterwards, and that its account may enter."""
+    """Start one, which is removed afterwards."""
+    with open_folder() as folder:
+        async with EmbeddedPostgres(folder / "postgres", SETTINGS) as postgres:
+            yield Server(postgres)
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Make a folder that the server's own account may enter too."""
     with tempfile.TemporaryDirectory(prefix="retryd-peers-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        async with EmbeddedPostgres(folder / "postgres", SETTINGS) as postgres:
-            yield Server(postgres)
+        yield folder

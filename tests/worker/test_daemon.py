@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ import retryd
 from retryd.compose import load_configuration
 from retryd.compose.daemon import Daemon
 from retryd.settings import Configuration
+from retryd.telemetry.labels import ROOM
 from tests.postgres import Connection, Database
 from tests.waiting import until
 from tests.worker.conftest import app_with
@@ -186,3 +188,21 @@ async def test_a_worker_whose_start_was_given_up_leaves_nothing(
 
     await until(gone)
     assert await connection.fetchval("select count(*) from retryd.worker") == 0
+
+
+async def test_its_own_handlers_keep_their_labels_however_many_others_there_are(
+    database: Database, connection: Connection
+) -> None:
+    """Give the names of others, smaller ones, all the room that there is."""
+    await connection.execute(
+        "select retryd.register_handler('a' || n, array['a' || n]) from generate_series(1, $1) n",
+        ROOM,
+    )
+    async with running(database) as daemon:
+
+        def text() -> str:
+            return daemon.exposition("")[0].decode()
+
+        await until(lambda: 'handler="other"' in text())
+        await retryd.capture(connection, "job.run.failed", not_before=datetime.now(UTC))
+        await until(lambda: 'retryd_attempts_total{handler="job",outcome="success"} 1.0' in text())

@@ -6,7 +6,7 @@ Due and failed jobs are promoted each 50 ms. A retry is its `RetryAfter(0)`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,7 +63,7 @@ class Adapter:
         {"max_workers": 64, "promote_interval_ms": 50},
         {"max_workers": 1024, "promote_interval_ms": 50},
     )
-    defaults: Settings = {"max_workers": 10}
+    defaults: Mapping[str, Any] = {"max_workers": 10}
 
     def version(self) -> str:
         """Tell the release."""

@@ -1,14 +1,14 @@
 """Oban for Python with psycopg and uvloop, on Python 3.12 or newer.
 
-Its stager, which makes scheduled and failed jobs available, looks each 0.1 s instead of each second.
-It takes delays in whole seconds only. Finished jobs stay, as they do by default.
+Its stager, which makes scheduled and failed jobs available, looks each 0.1 s, not each second. It
+takes delays in whole seconds only. Finished jobs stay, as they do by default.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.metadata import version
@@ -72,7 +72,7 @@ class Adapter:
         {"limit": 200, "interval": 0.1},
         {"limit": 2000, "interval": 0.1},
     )
-    defaults: Settings = {"limit": 10, "interval": 1.0}
+    defaults: Mapping[str, Any] = {"limit": 10, "interval": 1.0}
 
     def version(self) -> str:
         """Tell the release."""

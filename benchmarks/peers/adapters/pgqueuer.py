@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -54,7 +54,7 @@ class Adapter:
         {"batch_size": 1000},
         {"batch_size": 2000},
     )
-    defaults: Settings = {}
+    defaults: Mapping[str, Any] = {}
 
     def version(self) -> str:
         """Tell the release."""

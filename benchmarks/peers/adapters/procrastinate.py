@@ -7,17 +7,13 @@ own strategy with no wait.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from procrastinate import (  # type: ignore[attr-defined]
-    App,
-    PsycopgConnector,
-    RetryStrategy,
-)
+from procrastinate import App, PsycopgConnector, RetryStrategy  # type: ignore[import-not-found]
 
 from benchmarks.peers.adapters.protocol import Settings, Step, main
 
@@ -57,7 +53,7 @@ class Adapter:
         {"concurrency": 30, "pool": 20, "delete_jobs": "always"},
         {"concurrency": 100, "pool": 30, "delete_jobs": "always"},
     )
-    defaults: Settings = {"pool": 4}
+    defaults: Mapping[str, Any] = {"pool": 4}
 
     def version(self) -> str:
         """Tell the release."""

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ class Producer(Protocol):
         """Capture many items with the fastest API that there is."""
 
 
-Settings = dict[str, Any]
+Settings = Mapping[str, Any]
 
 
 class Adapter(Protocol):
@@ -233,7 +233,7 @@ def describe(adapter: Adapter) -> dict[str, Any]:
     }
 
 
-def main(adapter: Adapter, run: Callable[[Awaitable[Any]], Any] = asyncio.run) -> None:  # type: ignore[assignment]
+def main(adapter: Adapter, run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run) -> None:
     """Do what the command line says, with the event loop that the queue does best on."""
     arguments = parse()
     match arguments.verb:

@@ -6,11 +6,11 @@ metrics. The policy of the operations has no delay and no jitter, as the peers h
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -78,7 +78,7 @@ class Adapter:
         {"worker_count": 200, "batch_size": 400},
         {"worker_count": 1000, "batch_size": 2000},
     )
-    defaults: Settings = {}
+    defaults: Mapping[str, Any] = {}
 
     def version(self) -> str:
         """Tell the release."""
@@ -86,13 +86,14 @@ class Adapter:
 
     async def setup(self, dsn: str) -> None:
         """Migrate, and let a worker of nothing publish its handler and its policy."""
-        subprocess.run(
-            [sys.executable, "-m", "retryd", "migrate", "--database-url", dsn],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        folder = parse().report
-        subprocess.run(command_of(dsn, folder, {}, 0, "--until-empty"), check=True)
+        migrate = [sys.executable, "-m", "retryd", "migrate", "--database-url", dsn]
+        publish = command_of(dsn, parse().report, {}, 0, "--until-empty")
+        for command in (migrate, publish):
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=asyncio.subprocess.DEVNULL
+            )
+            if await process.wait():
+                raise SystemExit(process.returncode)
 
     @asynccontextmanager
     async def producer(self, dsn: str) -> AsyncIterator[Producer]:

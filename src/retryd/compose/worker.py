@@ -55,6 +55,7 @@ async def open_worker(
         await lines.shared.publish_handlers(handler.definition for handler in handlers)
         listen_dsn = listening_at(configuration, dsn, pooled=pooled)
         plan = plan_of(configuration, listen_dsn, **ends)
+        process.metrics.serve(handler.name for handler in handlers)
         observer = Observers(process.metrics, process.lines)
         try:
             yield Worker(lines, traced(handlers, retryd.__version__), policies, observer, plan)

@@ -17,7 +17,7 @@ from retryd.telemetry.exposition import expose
 from retryd.telemetry.labels import HandlerLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
@@ -118,6 +118,11 @@ class Metrics:
             multiprocess_mode="livemostrecent",
         )
         build.labels(version, platform.python_version()).set(1)
+
+    def serve(self, handlers: Iterable[str]) -> None:
+        """Give these handlers their labels, before those of other workers take all the room."""
+        for handler in handlers:
+            self._label(handler)
 
     def claimed(self, retries: int, seconds: float) -> None:
         """Count a claim, whether it brought retries or not."""

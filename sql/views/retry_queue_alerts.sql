@@ -41,8 +41,10 @@ with clock as materialized (
     group by e.operation
     union all
     select 'lane_held', 'info', l.handler,
-        format('priority %s is %s by %s: %s', l.priority, l.held, coalesce(l.held_by, '?'),
-            coalesce(l.held_reason, 'no reason given')),
+        case l.held when 'forgotten' then
+            format('priority %s is of a handler that is forgotten; forgetting it again frees its retries', l.priority)
+        else format('priority %s is %s by %s: %s', l.priority, l.held, l.held_by,
+            coalesce(l.held_reason, 'no reason given')) end,
         l.held_since
     from lane l
     where l.held is not null

@@ -22,7 +22,8 @@ REMEDIES: Final[dict[str, str | None]] = {
     "unrouted": "start a worker with a handler that matches, `retryd run`",
     "too_old": "start a worker, `retryd run`, if none is there; replay it from the dead letters",
     "not_due": "`retryd retry-now {id}` makes it due at once",
-    "lane_held": "`retryd handler resume` ends a pause",
+    "lane_held": "`retryd handler resume` ends a pause; `retryd handler forget` frees what a"
+    " forgotten handler has left",
     "no_worker": "start a worker that serves it, `retryd run`",
     "due": "wait, or start more workers",
     "retrying": None,

@@ -30,6 +30,7 @@ from benchmarks.peers.server import SETTINGS, Server, open_server
 from benchmarks.peers.tune import tune
 
 BENCH = ROOT / "build" / "bench"
+CELL_SECONDS = 1_800.0  # beyond that, something hangs
 
 
 def chosen(names: str, all_names: Sequence[str]) -> list[str]:
@@ -68,7 +69,8 @@ def installed(contenders: Sequence[Contender]) -> tuple[dict[str, list[str]], di
 async def measure(row: Row, contest: Contest, cell: Cell) -> Result:
     """Measure a cell; an error is a result too, for the others go on."""
     try:
-        return Result(cell, await row.measure(contest))
+        async with asyncio.timeout(CELL_SECONDS):
+            return Result(cell, await row.measure(contest))
     except Exception as error:  # noqa: BLE001 - whatever a contender does wrong is told in the table
         return Result(cell, {}, f"{type(error).__name__}: {error}")
 

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
-
 from benchmarks.peers.contenders import Contender
 from benchmarks.peers.cost import cpu_seconds, peak_megabytes
 from benchmarks.peers.install import MODULES, ROOT
-from benchmarks.peers.server import Server
+from benchmarks.peers.server import Connection, Server
 
 POLL_SECONDS = 0.005
 SCRAPE_SECONDS = 1.0
@@ -161,7 +159,7 @@ class Contest:
         ready: list[float] = said["ready"]
         return ready
 
-    async def left(self, connection: asyncpg.Connection[asyncpg.Record]) -> int:
+    async def left(self, connection: Connection) -> int:
         """Return how many items that are due have not ended."""
         return int(await connection.fetchval(self.described["left"]))
 

@@ -21,16 +21,18 @@ def plot(report: Report, wanted: Sequence[Row]) -> str:
     lines, at = [], 10
     spreads = report.spreads()
     for row in wanted:
+        measured = {key[2] for key in spreads if key[0] == row.name}
+        figure = next((each for each in SHOWN if each in measured), "")
         bars = [
             (name, spreads[row.name, name, figure])
-            for figure in SHOWN
             for name in report.contenders
             if (row.name, name, figure) in spreads
-        ][: len(report.contenders)]
+        ]
         if not bars:
             continue
         at += GAP
-        lines.append(text(10, at - 8, row.title, weight="bold"))
+        title = row.title if figure == "rate" else f"{row.title}: {figure}"
+        lines.append(text(10, at - 8, title, weight="bold"))
         most = max(spread.most for _, spread in bars) or 1
         for name, spread in bars:
             lines += bar(at, name, spread, most)

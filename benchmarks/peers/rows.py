@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import asyncpg
-
 from benchmarks.peers.contenders import FLOOR
 from benchmarks.peers.contest import CELL_SECONDS, POLL_SECONDS, Contest
 from benchmarks.peers.figures import percentile
 from benchmarks.peers.install import ROOT
+from benchmarks.peers.server import Connection, connected
 
 Figures = dict[str, float]
 Who = Literal["all", "no floor", "retryd"]
@@ -88,6 +87,16 @@ def single(connections: int) -> Callable[[Contest], Awaitable[Figures]]:
     return measure
 
 
+async def ended(contest: Contest, connection: Connection, within: float) -> int:
+    """Wait until the database says that nothing is left; returns what is left when time is up."""
+    deadline = time.monotonic() + within
+    while (left := await contest.left(connection)) > 0:
+        if time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(POLL_SECONDS)
+    return 0
+
+
 async def drained(
     contest: Contest, dsn: str, items: int, *, calls: int = 1, processes: int = 1, **how: Any
 ) -> Figures:
@@ -95,34 +104,26 @@ async def drained(
 
     What did not end in time counts with what it did until then.
     """
-    connection = await asyncpg.connect(dsn)
-    try:
-        async with contest.workers(dsn, processes=processes, **how) as workers:
-            await workers.until(1)
-            before = workers.reports.calls
-            ours, theirs = workers.cpu_seconds(), contest.server.cpu_seconds()
-            done = await workers.until(items * calls)
-            deadline = workers.reports.first + CELL_SECONDS
-            left = 1
-            while done and time.time() < deadline:
-                left = await contest.left(connection)
-                if not left:
-                    break
-                await asyncio.sleep(POLL_SECONDS)
-            ended = time.time()
-            if left:
-                left = await contest.left(connection)
-            seconds = ended - workers.reports.first
-            thousands = max(1, workers.reports.calls - before) / 1000
-            return {
-                "rate": (items - left) / seconds,
-                "unfinished": float(left),
-                "worker_ms": (workers.cpu_seconds() - ours) * 1000 / thousands,
-                "postgres_ms": (contest.server.cpu_seconds() - theirs) * 1000 / thousands,
-                "megabytes": workers.peak_megabytes(),
-            }
-    finally:
-        await connection.close()
+    async with (
+        connected(dsn) as connection,
+        contest.workers(dsn, processes=processes, **how) as workers,
+    ):
+        await workers.until(1)
+        before = workers.reports.calls
+        ours, theirs = workers.cpu_seconds(), contest.server.cpu_seconds()
+        # Nobody asks the database before the last call: with many dead rows that would cost.
+        done = await workers.until(items * calls)
+        spent = time.time() - workers.reports.first
+        left = await ended(contest, connection, within=CELL_SECONDS - spent if done else 0)
+        seconds = time.time() - workers.reports.first
+        thousands = max(1, workers.reports.calls - before) / 1000
+        return {
+            "rate": (items - left) / seconds,
+            "unfinished": float(left),
+            "worker_ms": (workers.cpu_seconds() - ours) * 1000 / thousands,
+            "postgres_ms": (contest.server.cpu_seconds() - theirs) * 1000 / thousands,
+            "megabytes": workers.peak_megabytes(),
+        }
 
 
 async def prepared(contest: Contest, dsn: str, items: int) -> None:
@@ -165,11 +166,15 @@ async def picked_up(
 ) -> list[float]:
     """Feed a worker at a rate; returns ms from ready to started, in the order of the feed."""
     options = ("--defaults",) if defaults else ()
-    async with contest.workers(dsn, *options, mode="times") as workers:
+    async with (
+        connected(dsn) as connection,
+        contest.workers(dsn, *options, mode="times") as workers,
+    ):
         await contest.capture(dsn, 1)
         await workers.until(1)
         ready = await contest.feed(dsn, rate, seconds + WARM_SECONDS, *how)
         await workers.until(1 + len(ready), within=LATE_SECONDS)
+        await ended(contest, connection, within=LATE_SECONDS)
         started = dict(reversed(workers.reports.starts))
     warm = int(rate * WARM_SECONDS)
     # What was not started counts with all the time that it was waited for.
@@ -194,13 +199,9 @@ def pickup(
 @asynccontextmanager
 async def held_snapshot(dsn: str) -> AsyncIterator[None]:
     """Hold a snapshot, as somebody's long report does: vacuum can remove nothing newer."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        async with connection.transaction(isolation="repeatable_read"):
-            await connection.fetchval("select count(*) from pg_class")
-            yield
-    finally:
-        await connection.close()
+    async with connected(dsn) as connection, connection.transaction(isolation="repeatable_read"):
+        await connection.fetchval("select count(*) from pg_class")
+        yield
 
 
 async def held(contest: Contest) -> Figures:
@@ -224,24 +225,19 @@ async def held(contest: Contest) -> Figures:
 
 async def passed(contest: Contest) -> Figures:
     """Let a million pass through a worker, a chunk at a time; returns what it leaves on disk."""
-    async with contest.database() as dsn:
-        chunk = min(CHUNK, contest.items)
-        captured = 0
+    chunk = min(CHUNK, contest.items)
+    captured = 0
+    async with contest.database() as dsn, connected(dsn) as connection:
         deadline = time.monotonic() + max(20.0, PASSING_SECONDS * contest.scale)
-        connection = await asyncpg.connect(dsn)
         async with contest.workers(dsn) as workers:
             while captured < contest.sized(MILLION) and time.monotonic() < deadline:
                 await contest.capture(dsn, chunk)
                 captured += chunk
                 await workers.until(captured - chunk)
             await workers.until(captured)
-            # The end of the last ones is a commit that nobody tells of.
-            deadline += CELL_SECONDS
-            while await contest.left(connection) and time.monotonic() < deadline:  # noqa: ASYNC110
-                await asyncio.sleep(POLL_SECONDS)
+            await ended(contest, connection, within=CELL_SECONDS)
         tables = await connection.fetchval(SIZE.format("pg_table_size"))
         indexes = await connection.fetchval(SIZE.format("pg_indexes_size"))
-        await connection.close()
     return {"passed": captured, "table_mb": float(tables), "index_mb": float(indexes)}
 
 

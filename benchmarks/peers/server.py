@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -25,6 +25,18 @@ SETTINGS: Final = {
     "jit": "off",
     "max_connections": "200",
 }
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    """Connect."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 class Server:
@@ -51,19 +63,13 @@ class Server:
 
     async def execute(self, statement: str, database: str = "postgres") -> None:
         """Run a statement on a connection of its own."""
-        connection = await asyncpg.connect(self.dsn(database))
-        try:
+        async with connected(self.dsn(database)) as connection:
             await connection.execute(statement)
-        finally:
-            await connection.close()
 
     async def version(self) -> str:
         """Tell its version."""
-        connection = await asyncpg.connect(self.dsn())
-        try:
+        async with connected(self.dsn()) as connection:
             return str(await connection.fetchval("show server_version"))
-        finally:
-            await connection.close()
 
     def cpu_seconds(self) -> float:
         """Return the time on a processor of all its processes."""

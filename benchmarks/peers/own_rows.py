@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import retryd
-from benchmarks.peers.contest import Contest, scraped
+from benchmarks.peers.contest import Contest, Figures
 from benchmarks.peers.server import Connection, connected
+from benchmarks.peers.workers import scraped
 
 LANES: Final = 20
 KEYS: Final = 100
@@ -27,7 +28,7 @@ IN_FLIGHT: Final = 1_000
 SCRAPES: Final = 100
 
 
-async def lanes(contest: Contest) -> dict[str, float]:
+async def lanes(contest: Contest) -> Figures:
     """Drain the first 20,000 of a million due over 20 handlers, one paused; 1 of 101 has a key."""
     async with contest.database() as dsn, connected(dsn) as connection:
         for number in range(LANES):
@@ -61,7 +62,7 @@ async def fill(connection: Connection, items: int) -> None:
         )
 
 
-async def idle(contest: Contest) -> dict[str, float]:
+async def idle(contest: Contest) -> Figures:
     """Count the buffers of a claim over 200 handlers that have nothing due."""
     names = [f"idle-{number}" for number in range(IDLE_HANDLERS)]
     later = datetime.now(UTC) + timedelta(days=1)
@@ -86,7 +87,7 @@ async def idle(contest: Contest) -> dict[str, float]:
     return {"buffers": float(blocks["Shared Hit Blocks"] + blocks["Shared Read Blocks"])}
 
 
-async def resident(contest: Contest) -> dict[str, float]:
+async def resident(contest: Contest) -> Figures:
     """Hold 1,000 retries in flight, scrape 100 times, and look at the memory."""
     async with contest.database() as dsn:
         await contest.capture(dsn, IN_FLIGHT)

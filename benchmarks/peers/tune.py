@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from benchmarks.peers.contest import Contest
-from benchmarks.peers.rows import drained, prepared
+from benchmarks.peers.drains import drained, prepared
 
 
 async def tune(contests: Sequence[Contest]) -> None:

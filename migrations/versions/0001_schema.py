@@ -25,6 +25,11 @@ begin
             null;  -- roles belong to the cluster: another database or a concurrent migration was first
         end;
     end loop;
+    -- Who may create roles is not yet one of them; from PostgreSQL 16 on membership alone does not do.
+    if not pg_has_role(current_user, 'retryd_owner',
+            case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
+        execute format('grant retryd_owner to %I', current_user);
+    end if;
 end
 $$;
 grant retryd_owner to retryd_migrator;

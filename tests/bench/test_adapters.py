@@ -14,8 +14,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from benchmarks.peers.contest import Reports, environment
+from benchmarks.peers.contest import environment
 from benchmarks.peers.install import ROOT
+from benchmarks.peers.workers import Reports
 from tests.postgres import Database
 from tests.waiting import until
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 
 import pytest
@@ -64,6 +65,20 @@ async def test_what_is_held_and_what_needs_a_look_are_those_of_postgresql(
     await bench.connection.execute("select retryd.resume_handler('mail')")
     await reader.step()
     assert bench.metric("retryd_lane_held", handler="mail", reason="paused") == 0
+
+
+async def test_another_meaning_of_a_handlers_name_is_told_once_while_it_lasts(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = GaugeReader(Reads(bench.pool), bench.metrics, ["job", "mine"])
+    seen = "select retryd.worker_seen($1, 'host', 1, '1', $2)"
+    for worker, meaning in (("ann", "invoices"), ("bob", "orders")):
+        handlers = json.dumps({"job": meaning, "other": meaning, "mine": "the same"})
+        await bench.connection.execute(seen, worker, handlers)
+    for _ in range(2):
+        await reader.step()
+    told = [record for record in caplog.records if record.message == "handler_conflict"]
+    assert [record.__dict__["handler"] for record in told] == ["job"]
 
 
 async def test_all_workers_tell_the_same(bench: Bench) -> None:

@@ -172,7 +172,9 @@ def backoff(policy: Policy) -> str:
         case "exponential":
             return f"exponential from {first} by {policy.backoff_multiplier:g} up to {cap}"
         case "schedule":
-            return f"schedule {', '.join(map(duration, policy.schedule_seconds))}"
+            capped = max(policy.schedule_seconds) > policy.max_delay_seconds
+            steps = ", ".join(map(duration, policy.schedule_seconds))
+            return f"schedule {steps}" + (f", cut to max_delay_seconds {cap}" if capped else "")
         case kind:
             return f"{kind} from {first} up to {cap}"
 

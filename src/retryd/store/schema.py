@@ -32,6 +32,17 @@ GRANT = re.compile(r"^grant [^;]*;\n?", re.MULTILINE)
 
 WAIT_FOR_OTHERS = "select pg_advisory_xact_lock(hashtextextended('retryd.migrate', 7387))"
 
+# Who only migrates may not create schemas, and `if not exists` asks for that right all the same.
+MAKE_SCHEMA = """
+do $$
+begin
+    if to_regnamespace('retryd') is null then
+        create schema retryd;
+    end if;
+end
+$$;
+"""
+
 BECOME_OWNER = """
 do $$
 declare
@@ -74,7 +85,7 @@ class Script:
         if not self.context.as_sql:
             # Through SQLAlchemy: this is what begins the transaction that all else is part of.
             self.connection.exec_driver_sql(WAIT_FOR_OTHERS)
-        self.run(f"create schema if not exists retryd;\n{BECOME_OWNER}")
+        self.run(MAKE_SCHEMA + BECOME_OWNER)
 
     def apply_objects(self) -> None:
         """Replace every function and view by what `sql/` says, and make the partitions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -21,20 +22,29 @@ if TYPE_CHECKING:
 EVERY_SECONDS = 15.0
 PATIENCE_SECONDS = 5.0
 
+logger = logging.getLogger("retryd.worker")
+
 
 class GaugeReader(Service):
     """Every worker reads for itself: what they show is equal, whichever of them is asked.
 
-    A reading that takes longer than `patience_seconds` is broken off, in PostgreSQL as well.
+    A reading that takes longer than `patience_seconds` is broken off, in PostgreSQL as well. Tells
+    the log when another live worker means something else by the name of a handler of `serves`.
     """
 
     def __init__(
-        self, reads: Reads, observer: Observer, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        reads: Reads,
+        observer: Observer,
+        serves: Iterable[str] = (),
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         super().__init__()
         self._reads = reads
         self._observer = observer
+        self._serves = frozenset(serves)
         self._patience_seconds = patience_seconds
+        self._conflicts: frozenset[str] = frozenset()
 
     @override
     async def step(self) -> float:
@@ -52,7 +62,17 @@ class GaugeReader(Service):
             self._observer.measured(None)
             raise
         self._observer.measured(depths_of(handlers, dead, alerts))
+        self._tell_conflicts(alerts)
         return EVERY_SECONDS
+
+    def _tell_conflicts(self, alerts: Iterable[Row]) -> None:
+        """Tell of each once, while it lasts."""
+        found = {row["subject"] for row in alerts if row["kind"] == "handler_conflict"}
+        conflicts = self._serves & found
+        for name in sorted(conflicts - self._conflicts):
+            remedy = "another live worker has another definition of it: rename one of the two"
+            logger.warning("handler_conflict", extra={"handler": name, "remedy": remedy})
+        self._conflicts = conflicts
 
 
 def depths_of(handlers: Iterable[Row], dead: Iterable[Row], alerts: Iterable[Row]) -> Depths:

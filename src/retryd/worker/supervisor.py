@@ -101,7 +101,7 @@ class Worker:
             Sweeper(queue, plan.poll_seconds),
             Pruner(queue, plan.retention),
             self._presence,
-            GaugeReader(lines.reads, observer),
+            GaugeReader(lines.reads, observer, self._serves),
         ]
         if plan.listen_dsn is not None:
             application = f"retryd/doorbell/{queue.worker}"[:63]

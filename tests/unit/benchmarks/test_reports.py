@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers.adapters.protocol import FailedOnPurposeError, Report, step_of
-from benchmarks.peers.contest import Reports
 from benchmarks.peers.cost import cpu_seconds, peak_megabytes
+from benchmarks.peers.workers import Reports
 
 
 def line(calls: int, first: float, *starts: tuple[int, float]) -> str:

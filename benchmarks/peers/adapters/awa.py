@@ -59,9 +59,9 @@ class Adapter:
         - (select count(*) from awa.lease_claim_closures)
         + (select count(*) from awa.deferred_jobs where run_at <= now())"""
     candidates: Sequence[Settings] = (
+        {"max_workers": 1024, "promote_interval_ms": 50},
         {"max_workers": 256, "promote_interval_ms": 50},
         {"max_workers": 64, "promote_interval_ms": 50},
-        {"max_workers": 1024, "promote_interval_ms": 50},
     )
     defaults: Mapping[str, Any] = {"max_workers": 10}
 

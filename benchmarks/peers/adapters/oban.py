@@ -67,10 +67,10 @@ class Adapter:
         where state in ('available', 'executing', 'retryable')
             or state = 'scheduled' and scheduled_at <= timezone('utc', now())"""
     candidates: Sequence[Settings] = (
+        {"limit": 2000, "interval": 0.1},
         {"limit": 1000, "interval": 0.1},
         {"limit": 50, "interval": 0.1},
         {"limit": 200, "interval": 0.1},
-        {"limit": 2000, "interval": 0.1},
     )
     defaults: Mapping[str, Any] = {"limit": 10, "interval": 1.0}
 

@@ -49,9 +49,9 @@ class Adapter:
 
     left = "select count(*) from pgqueuer where execute_after <= now()"
     candidates: Sequence[Settings] = (
+        {"batch_size": 1000},
         {"batch_size": 500},
         {"batch_size": 100},
-        {"batch_size": 1000},
         {"batch_size": 2000},
     )
     defaults: Mapping[str, Any] = {}

@@ -1,7 +1,6 @@
 """Procrastinate with psycopg, on Python's own event loop; finished jobs are deleted.
 
-Tried beside the candidates below: keeping finished jobs, which is a little slower. A retry is its
-own strategy with no wait.
+A retry is its own strategy with no wait.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ class Adapter:
     left = """select count(*) from procrastinate_jobs
         where status in ('todo', 'doing') and (scheduled_at is null or scheduled_at <= now())"""
     candidates: Sequence[Settings] = (
+        {"concurrency": 100, "pool": 30, "delete_jobs": "always"},
         {"concurrency": 10, "pool": 10, "delete_jobs": "always"},
         {"concurrency": 5, "pool": 5, "delete_jobs": "always"},
         {"concurrency": 30, "pool": 20, "delete_jobs": "always"},
-        {"concurrency": 100, "pool": 30, "delete_jobs": "always"},
     )
     defaults: Mapping[str, Any] = {"pool": 4}
 

@@ -45,7 +45,7 @@ def node(_: Path) -> Program:
     path = program("node", "nodejs")
     found = subprocess.run([path, "-e", 'require("pg")'], capture_output=True, check=False)
     if found.returncode:
-        lacking("pg is missing: npm install in a copy of examples/node, and NODE_PATH")
+        pytest.skip("pg is missing: npm install in a copy of examples/node, and NODE_PATH")
     return Program((path, str(EXAMPLES / "node" / "shop.js")))
 
 

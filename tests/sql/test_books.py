@@ -16,6 +16,7 @@ from tests.books import balanced
 from tests.postgres import Connection, Database
 from tests.remains import Processes, no_lock_left, no_session_left
 from tests.sql.doors import Doors
+from tests.waiting import until
 
 FUNCTIONS = Path(__file__).parents[2] / "sql" / "functions"
 ARCHIVED = "where m.decision in ('complete', 'cancel')\n    ), closed"
@@ -92,9 +93,15 @@ async def test_a_process_that_goes_on_is_left(program: str, processes: Processes
     child = await create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
     assert child.stdout is not None
     waiting = int(await child.stdout.readline())
+
+    async def has_ended() -> bool:
+        return child.returncode is not None
+
     try:
         if waiting != child.pid:
-            assert await child.wait() == 0
+            # Its wait() may wait for the end of the pipe as well, which the orphan holds.
+            await until(has_ended)
+            assert child.returncode == 0
         with pytest.raises(AssertionError, match=rf"a process is left: .*{waiting} "):
             await processes.ended(within=0.1)
     finally:

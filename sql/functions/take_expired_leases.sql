@@ -1,53 +1,13 @@
--- Take over retries whose lease has run out, each under a new token: the old holder is fenced from this instant. The
--- attempt is counted as lost and logged in the same statement; the lease given is a rescue lease, marked in claimed_by,
--- under which the decision about the lost attempt is settled. An expired rescue lease counts nothing. Refuses with RT400.
+-- Take over retries whose lease has run out, however long ago: the door for foreign workers to rescue_retries.
 create or replace function retryd.take_expired_leases(worker text, batch_size int, lease interval default '60 s')
 returns table (
     id bigint, claim_token bigint, event_id text, event_type text, operation text, handler text, policy text,
     source text, correlation_id text, payload text, attributes text, error_type text, error_message text,
     last_error_type text, last_error_message text, priority int, attempt int, lost_attempts int, snoozes int,
     max_retries int, life int, created_at timestamptz, lease_expires_at timestamptz)
-language plpgsql volatile security definer
+language sql volatile security definer
 set search_path = retryd, pg_temp
-set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
-set enable_seqscan = off  -- a plan made while the tables were empty must not read them whole later
-set jit = off
-as $$
-begin
-    perform retryd.commit_durably();
-    perform retryd.check_lease(worker, batch_size, lease);
-    perform retryd.note_lease(lease);
-
-    return query
-    with lapsed as materialized (
-        select q.id, q.event, q.claim_token, q.claimed_by, starts_with(q.claimed_by, 'rescue/') as rescue
-        from retryd.retry_queue q
-        where q.state = 'processing' and q.lease_expires_at <= (select retryd.now())
-        order by q.lease_expires_at
-        limit batch_size
-        for update skip locked
-    ), taken as (
-        update retryd.retry_queue q
-        set lost_attempts = q.lost_attempts + case when starts_with(q.claimed_by, 'rescue/') then 0 else 1 end,
-            claimed_by = 'rescue/' || worker, claim_token = nextval('retryd.claim_token_seq'),
-            lease_expires_at = (select retryd.now()) + lease
-        where q.id = any(array(select l.id from lapsed l)) and q.claim_token is not null
-        returning q.*
-    ), logged as (
-        insert into retryd.retry_attempt (retry, life, claim_token, attempt, handler, worker, ended_at, outcome,
-            error_type, error_message)
-        select t.id, t.life, l.claim_token, t.attempt, t.handler, l.claimed_by, (select retryd.now()), 'lost',
-            'WorkerLost', 'the lease ran out before the worker reported'
-        from taken t
-        join lapsed l on l.id = t.id
-        where not l.rescue
-    )
-    select b.*
-    from taken t
-    join retryd.failure_event e on e.id = t.event
-    cross join lateral retryd.claim_row(t, e) b;
-end
-$$;
+as $$ select * from retryd.rescue_retries(worker, batch_size, lease, null) $$;
 
 revoke all on function retryd.take_expired_leases(text, int, interval) from public;
 grant execute on function retryd.take_expired_leases(text, int, interval) to retryd_worker;

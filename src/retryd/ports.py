@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
@@ -61,11 +62,36 @@ class Buried:
     error_type: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One handler at one priority; a claim in it begins behind (since, after).
+
+    Both come from PostgreSQL and go back there as they are.
+    """
+
+    handler: str
+    priority: int
+    since: datetime
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim brought, the seconds that each was due, and its lanes as the next has them."""
+
+    retries: Sequence[Retry]
+    late: Sequence[float]
+    lanes: Sequence[Lane]
+
+
 class Observer(Protocol):
     """Hears what a worker does; each call is short and never raises."""
 
     def claimed(self, retries: int, seconds: float) -> None:
         """Report that a claim took this long and brought so many retries."""
+
+    def started(self, handler: str, seconds: float) -> None:
+        """Report that an attempt began so many seconds after its retry was due."""
 
     def settled(self, decided: Decided, result: str) -> None:
         """Report what became of a decision: `settled`, `stale`, `spent`, `refused`."""

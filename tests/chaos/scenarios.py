@@ -133,7 +133,7 @@ async def commits_in_doubt(act: Act) -> Report:
         await until(act.scene.asleep)
         async with act.scene.server.commits_held():
             await act.scene.capture(4, do="hang", until=f"go-{number}")
-            claims += await act.scene.server.end_in_doubt("acquire_retry_batch")
+            claims += await act.scene.server.end_in_doubt("claim_retries")
         slowest = max(slowest, await act.at_work(worker, beyond=await act.last_token() - 1))
         async with act.scene.server.commits_held():
             act.scene.fleet.go_on(f"go-{number}")

@@ -19,7 +19,7 @@ LONG = {"RETRYD_RETRY__LEASE_SECONDS": "120"}
 # It sleeps until it is rung, so that nothing else that it says is held before its claim.
 RUNG = {"RETRYD_RETRY__POLL_INTERVAL_SECONDS": "60"}
 BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-CLAIM, SETTLEMENT = "acquire_retry_batch", "settle_retries"
+CLAIM, SETTLEMENT = "claim_retries", "settle_retries"
 
 
 async def test_claims_whose_answer_was_lost_are_adopted(scene: Scene, proxy: Proxy) -> None:
@@ -67,7 +67,7 @@ async def test_claims_that_commit_after_their_worker_has_looked_for_them_are_ado
 
 async def idle_anew(scene: Scene, before: set[int]) -> bool:
     """Tell whether a worker on a new connection looked for its claim, and then claimed nothing."""
-    asleep = "state = 'idle' and query like '%mark_asleep%'"
+    asleep = "state = 'idle' and query like '%look_ahead%'"
     return bool(set(await scene.server.backends("retryd/worker/%", asleep)) - before)
 
 

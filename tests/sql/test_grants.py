@@ -28,7 +28,6 @@ OPERATOR = {
 INLINED = {
     "claim_row",
     "cut_text",
-    "waiting_priorities",
     "matches",
     "shape_problem",
     "operation_of",

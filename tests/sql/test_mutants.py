@@ -26,7 +26,7 @@ RULES = settings(
 )
 
 SETTLE = "settle_retries"
-ACQUIRE = "acquire_retry_batch"
+CLAIM = "claim_retries"
 NEW_TOKEN = "claim_token = nextval('retryd.claim_token_seq')"
 
 MUTANTS = {
@@ -38,10 +38,10 @@ MUTANTS = {
         )
     ],
     "a replay makes an old token current again": [
-        (ACQUIRE, NEW_TOKEN, "claim_token = q.attempt + 1")
+        (CLAIM, NEW_TOKEN, "claim_token = q.attempt + 1")
     ],
     "a rescue leaves the token as it was": [
-        ("take_expired_leases", NEW_TOKEN, "claim_token = q.claim_token")
+        ("rescue_retries", NEW_TOKEN, "claim_token = q.claim_token")
     ],
     "an adoption takes what is known, too": [("adopt_claims", " and q.claim_token > after", "")],
     "leases last longer by a step back of the clock": [
@@ -62,7 +62,7 @@ MUTANTS = {
         (SETTLE, "where m.decision = 'bury'\n        order by m.id", "where false")
     ],
     "attempts are counted when they fail, not when they start": [
-        (ACQUIRE, "attempt = q.attempt + 1, ", ""),
+        (CLAIM, "attempt = q.attempt + 1, ", ""),
         (
             SETTLE,
             "q.attempt - case when m.decision = 'reschedule' or m.rescue then 0 else 1 end",

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
+from tests.claims import claim_of, lanes_of
 from tests.postgres import Cluster, Connection
 
 HANDLERS = 20
 MILLION = 1_000_000
+IDLE = 200  # handlers with nothing to do
 RUN = 1000  # retries that run in a usual crowd
 BUDGET = 300  # buffers of 8 KiB for a claim of 20, however much there is
+LOOK = 5  # for each lane in which something waits
 WRITES = (
     30  # for each retry that a call settles, renews or takes over: its row, its indexes, its body
 )
@@ -56,10 +59,16 @@ LOAD = f"""
     vacuum analyze retryd.failure_event, retryd.retry_queue, retryd.retry_attempt;
 """
 NAMES = [f"h{n}" for n in range(HANDLERS)]
-CLAIM = f"select * from retryd.acquire_retry_batch('ann', 20, '1 min', array{NAMES})"
+CLAIM = f"""
+    select * from retryd.claim_retries('ann', 20, '1 min', array{NAMES}, array_fill(5, array[20]),
+        array_fill('-infinity'::timestamptz, array[20]), array_fill(0::bigint, array[20]))
+"""
+LOOK_AHEAD = f"select * from retryd.look_ahead('ann', array{NAMES})"
+CLAIM_GIVEN = f"select * from retryd.acquire_retry_batch('ann', 20, '1 min', array{NAMES})"
 CLAIM_EXTERNAL = "select * from retryd.acquire_retry_batch('ann', 20)"
 RUNNING = list(range(MILLION + 1, MILLION + 21))  # their tokens are their ids
 RESCUE = "select * from retryd.take_expired_leases('bob', 20)"
+RESCUE_RECENT = "select * from retryd.rescue_retries('bob', 20, '1 min', '1 h')"
 EXTEND = f"select * from retryd.extend_retry_leases('ann', array{RUNNING}, array{RUNNING}, '1 min')"
 RENEW = f"select * from retryd.renew_leases('ann', array{RUNNING}, array{RUNNING}, '1 min')"
 CLAMP = "select retryd.clamp_leases(20)"  # all of the million are too long
@@ -135,22 +144,32 @@ def due(crowd: Crowd) -> Iterator[None]:
     crowd.run(crowd.connection.execute("update retryd_test.clock set ahead = '0'"))
 
 
-@pytest.mark.parametrize("call", [CLAIM, CLAIM_EXTERNAL], ids=["given", "external"])
-def test_a_claim_does_not_pay_for_a_million_that_are_not_due(call: str, crowd: Crowd) -> None:
-    assert crowd.buffers(call) <= BUDGET
+@pytest.mark.parametrize("call", [CLAIM_GIVEN, CLAIM_EXTERNAL], ids=["given", "external"])
+def test_a_foreign_claim_looks_and_does_not_pay_for_a_million_that_are_not_due(
+    call: str, crowd: Crowd
+) -> None:
+    assert crowd.buffers(call) <= HANDLERS * LOOK + 50
 
 
-@pytest.mark.parametrize("call", [CLAIM, CLAIM_EXTERNAL], ids=["given", "external"])
-def test_a_claim_does_not_pay_for_a_million_that_are_due(
+@pytest.mark.parametrize("call", [CLAIM_GIVEN, CLAIM_EXTERNAL], ids=["given", "external"])
+def test_a_foreign_claim_looks_and_does_not_pay_for_a_million_that_are_due(
     call: str, crowd: Crowd, due: None
 ) -> None:
-    assert crowd.buffers(call) <= BUDGET
+    assert crowd.buffers(call) <= BUDGET + HANDLERS * LOOK
+
+
+def test_a_claim_does_not_pay_for_a_million_that_are_not_due(crowd: Crowd) -> None:
+    assert crowd.buffers(CLAIM) <= BUDGET
+
+
+def test_a_claim_does_not_pay_for_a_million_that_are_due(crowd: Crowd, due: None) -> None:
+    assert crowd.buffers(CLAIM) <= BUDGET
 
 
 @pytest.mark.parametrize(
     "call",
-    [RESCUE, EXTEND, RENEW, CLAMP, SETTLED],
-    ids=["rescue", "extend", "renew", "clamp", "settled"],
+    [RESCUE, RESCUE_RECENT, EXTEND, RENEW, CLAMP, SETTLED],
+    ids=["rescue", "rescue recent", "extend", "renew", "clamp", "settled"],
 )
 def test_leases_do_not_pay_for_a_million_others_that_hold(call: str, crowd: Crowd) -> None:
     assert crowd.buffers(call) <= 20 * WRITES
@@ -168,6 +187,7 @@ def test_a_settlement_does_not_pay_for_a_million_others(word: str, crowd: Crowd)
         "select retryd.expire_retries(20)",
         "select retryd.unpark_stranded(20)",
         "select retryd.route_unrouted()",
+        f"select retryd.look_ahead('ann', array{NAMES}, 5)",
         f"select retryd.mark_asleep('ann', 5, array{NAMES})",
     ],
 )
@@ -183,3 +203,32 @@ async def test_an_adoption_pays_for_what_runs_and_not_for_what_waits(
         await connection.execute(change)
         assert len(await connection.fetch(ADOPT)) == RUN // 50
         assert await touched(connection, ADOPT) <= 2 * RUN
+
+
+@pytest.mark.parametrize("served", [IDLE, 1], ids=["all served", "one served"])
+async def test_two_hundred_handlers_with_nothing_to_do_cost_a_claim_nothing(
+    served: int, connection: Connection
+) -> None:
+    await connection.execute("select retryd.register_handler('busy', array['busy.*'])")
+    for _ in range(20):
+        await connection.execute("select retryd.capture_failure('busy.x', not_before => now())")
+    await connection.execute("vacuum analyze retryd.retry_queue")
+    alone = await touched(connection, claim_of(await lanes_of(connection, ["busy"])))
+    for number in range(IDLE):
+        register = "select retryd.register_handler($1, array[$1 || '.*'])"
+        await connection.execute(register, f"idle-{number}")
+    names = ["busy", *(f"idle-{number}" for number in range(served))]
+    [lane] = await lanes_of(connection, names)
+    assert await touched(connection, claim_of([lane])) <= alone + IDLE // 10
+    assert await touched(connection, f"select * from retryd.look_ahead('ann', array{names})") <= 30
+
+
+async def test_a_look_for_one_handler_does_not_pay_for_two_hundred_busy_ones(
+    connection: Connection,
+) -> None:
+    for number in range(IDLE):
+        register = "select retryd.register_handler($1, array[$1 || '.*'])"
+        await connection.execute(register, f"h-{number}")
+        await connection.execute("select retryd.capture_failure($1)", f"h-{number}.x")
+    await connection.execute("vacuum analyze retryd.retry_queue")
+    assert await touched(connection, "select * from retryd.look_ahead('ann', '{h-77}')") <= 30

@@ -12,10 +12,12 @@ import pytest
 
 import retryd
 from retryd.domain.policy import Policy
+from retryd.domain.retry import Retry
 from retryd.handlers.python import PythonHandler
 from retryd.ports import Handler
 from retryd.store.lines import open_lines
 from retryd.store.pool import Pool, open_pool
+from retryd.store.queue import Queue
 from retryd.telemetry.attempts import AttemptLines
 from retryd.telemetry.metrics import Metrics
 from retryd.telemetry.observers import Observers
@@ -135,6 +137,13 @@ async def bench(database: Database, connection: Connection) -> AsyncIterator[Ben
         bench = Bench(database, connection, pool, database.dsn)
         yield bench
         assert not sings(bench.metrics.exposition()[0].decode())
+
+
+async def claim(queue: Queue, lease_seconds: float) -> Sequence[Retry]:
+    """Claim what is due as a worker that has just begun."""
+    found, _ = await queue.look_ahead(["job"], None)
+    lanes = [lane for lane, _ in found]
+    return (await queue.claim_retries(10, lease_seconds, lanes)).retries
 
 
 def app_with(

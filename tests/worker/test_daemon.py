@@ -146,7 +146,7 @@ async def test_a_stop_does_not_wait_for_a_reload_that_hangs(
 async def test_it_is_not_ready_while_its_claims_fail(
     database: Database, connection: Connection
 ) -> None:
-    claim = "retryd.acquire_retry_batch(text, int, interval, text[])"
+    look = "retryd.look_ahead(text, text[], float8)"
 
     async with running(database) as daemon:
 
@@ -154,10 +154,10 @@ async def test_it_is_not_ready_while_its_claims_fail(
             readiness = await daemon.ready()
             return not readiness.ready and any("claimer" in why for why in readiness.reasons)
 
-        await connection.execute(f"alter function {claim} rename to gone")
+        await connection.execute(f"alter function {look} rename to gone")
         await until(told)
-        back = claim.replace("acquire_retry_batch", "gone")
-        await connection.execute(f"alter function {back} rename to acquire_retry_batch")
+        back = look.replace("look_ahead", "gone")
+        await connection.execute(f"alter function {back} rename to look_ahead")
 
         async def ready() -> bool:
             return (await daemon.ready()).ready

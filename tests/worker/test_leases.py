@@ -11,12 +11,12 @@ import retryd
 from retryd.store.queue import Queue
 from tests.postgres import Clock
 from tests.waiting import until
-from tests.worker.conftest import Bench, app_with
+from tests.worker.conftest import Bench, app_with, claim
 
 
 async def lose(bench: Bench, worker: str = "lost") -> None:
     """Claim what is due as a worker that never reports."""
-    assert await Queue(bench.pool, worker).acquire_retry_batch(10, 1, ["job"])
+    assert await claim(Queue(bench.pool, worker), 1)
 
 
 async def test_a_lease_is_renewed_while_its_attempt_runs(bench: Bench) -> None:

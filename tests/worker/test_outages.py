@@ -16,7 +16,7 @@ BLOCKED_CLAIM = """
     select exists (
         select from pg_stat_activity
         where wait_event_type = 'Lock' and datname = current_database()
-            and query like '%acquire_retry_batch%')
+            and query ~ 'claim_retries|look_ahead')
 """
 
 

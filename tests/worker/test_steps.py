@@ -15,6 +15,7 @@ from retryd.domain.outcome import Failure, Reject, Success
 from retryd.domain.policy import PRESETS
 from retryd.domain.retry import Retry
 from retryd.handlers.python import PythonHandler
+from retryd.ports import Claimed, Lane
 from retryd.store.queue import Queue
 from retryd.worker.claimer import Claimer
 from retryd.worker.doubt import Doubt
@@ -26,7 +27,7 @@ from retryd.worker.runner import Runner
 from retryd.worker.settler import Settler
 from tests.postgres import Clock
 from tests.waiting import until
-from tests.worker.conftest import QUICK, Bench, app_with
+from tests.worker.conftest import QUICK, Bench, app_with, claim
 
 POLL = 60.0
 
@@ -46,6 +47,7 @@ class Parts:
             [QUICK],
             self.leases,
             self.settler,
+            bench.metrics,
             slots=2,
             grace_seconds=30,
             process_ends=False,
@@ -75,8 +77,17 @@ class Parts:
     async def register(self) -> None:
         await self.queue.publish_handlers(handler.definition for handler in self.handlers)
 
-    async def claim(self, size: int = 10) -> list[Retry]:
-        return await self.queue.acquire_retry_batch(size, 60, ["job"])
+    async def claim(self) -> Sequence[Retry]:
+        return await claim(self.queue, 60)
+
+    async def rest(self) -> float:
+        """Step until the claimer has looked and found nothing; return how long it rests then."""
+
+        async def rested() -> float:
+            pause = await self.claimer.step()
+            return pause if pause > 1 else 0
+
+        return await until(rested)
 
 
 @pytest.fixture
@@ -108,10 +119,10 @@ async def test_a_claimer_without_room_asks_for_nothing(bench: Bench, parts: Part
 async def test_an_idle_claimer_sleeps_until_the_next_retry_is_due(
     bench: Bench, parts: Parts
 ) -> None:
-    assert await parts.claimer.step() == POLL
+    assert await parts.rest() == POLL
     due = await bench.connection.fetchval("select retryd.now() + interval '20 s'")
     await bench.capture(not_before=due)
-    assert 15 < await parts.claimer.step() <= 20
+    assert 15 < await parts.rest() <= 20
 
 
 async def test_a_due_retry_that_cannot_be_had_does_not_keep_the_claimer_busy(
@@ -134,13 +145,13 @@ class DeafQueue(Queue):
     looks = 0
 
     @override
-    async def acquire_retry_batch(
-        self, batch_size: int, lease_seconds: float, handlers: Sequence[str]
-    ) -> list[Retry]:
+    async def claim_retries(
+        self, batch_size: int, lease_seconds: float, lanes: Sequence[Lane]
+    ) -> Claimed:
         fault, self.fault = self.fault, None
         if fault is not None:
             raise fault
-        return await super().acquire_retry_batch(batch_size, lease_seconds, handlers)
+        return await super().claim_retries(batch_size, lease_seconds, lanes)
 
     @override
     async def adopt_claims(self, after: int, lease_seconds: float) -> list[Retry]:
@@ -176,6 +187,8 @@ async def test_a_claim_that_commits_late_is_adopted_once_and_what_was_claimed_me
 async def test_a_claimer_looks_again_soon_for_a_claim_without_an_answer(bench: Bench) -> None:
     queue = DeafQueue(bench.pool, "parts")
     parts = Parts(bench, queue)
+    await parts.register()
+    await bench.capture()
     queue.fault = DatabaseUnavailable()
     with pytest.raises(DatabaseUnavailable):
         await parts.claimer.step()
@@ -187,10 +200,12 @@ async def test_a_claimer_looks_again_soon_for_a_claim_without_an_answer(bench: B
 async def test_a_claim_that_postgresql_gave_up_leaves_no_doubt(bench: Bench) -> None:
     queue = DeafQueue(bench.pool, "parts")
     parts = Parts(bench, queue)
+    await parts.register()
+    await bench.capture()
     queue.fault = StatementAborted()
     with pytest.raises(StatementAborted):
         await parts.claimer.step()
-    assert await parts.claimer.step() == POLL
+    assert await parts.rest() == POLL
     assert queue.looks == 0
 
 
@@ -308,7 +323,7 @@ async def test_a_rescue_decides_about_what_another_worker_lost(
     bench: Bench, parts: Parts, clock: Clock
 ) -> None:
     retry_id = await bench.capture()
-    await Queue(bench.pool, "lost").acquire_retry_batch(1, 1, ["job"])
+    await claim(Queue(bench.pool, "lost"), 1)
     assert await parts.rescuer.step() == LONGEST_WAIT_SECONDS
     await clock.advance(2)
     assert await parts.rescuer.step() == LONGEST_WAIT_SECONDS
@@ -316,6 +331,30 @@ async def test_a_rescue_decides_about_what_another_worker_lost(
     row = await bench.row(retry_id)
     assert (row["state"], row["attempt"], row["lost_attempts"]) == ("pending", 1, 1)
     assert bench.metric("retryd_rescued_total") == 1
+
+
+async def test_between_looks_at_all_leases_a_rescue_takes_what_ran_out_since(
+    bench: Bench, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_TIMES", "LOOK_SECONDS"):
+        monkeypatch.setattr(f"retryd.worker.rescuer.{name}", 1e9)
+    monkeypatch.setattr("retryd.worker.rescuer.LOOK_FREE_SECONDS", 0.0)
+    parts = Parts(bench)
+    long_ago, lately = await bench.capture(), await bench.capture()
+    await parts.rescuer.step()
+    await claim(Queue(bench.pool, "lost"), 60)
+    for retry_id, ago in ((long_ago, 60), (lately, 1)):
+        await bench.connection.execute(
+            "update retryd.retry_queue"
+            " set lease_expires_at = retryd.now() - make_interval(secs => $2) where id = $1",
+            retry_id,
+            ago,
+        )
+    await parts.rescuer.step()
+    assert bench.metric("retryd_rescued_total") == 1
+    assert (await bench.row(lately))["lost_attempts"] == 1
+    await Parts(bench).rescuer.step()
+    assert (await bench.row(long_ago))["lost_attempts"] == 1
 
 
 async def test_a_lease_is_renewed_by_its_keeper(bench: Bench, parts: Parts, clock: Clock) -> None:
@@ -377,7 +416,7 @@ async def test_pruning_makes_partitions_and_forgets_what_is_old(
     parts.settler.put(Decided(retry, Success(), Complete(), 0.5))
     await parts.settler.step()
     await parts.queue.worker_seen("host", 1, "0", {})
-    await parts.queue.mark_asleep(5, ["job"])
+    await parts.queue.look_ahead(["job"], 5)
     pruner = Pruner(parts.queue, Retention(7, 7, 90))
     await pruner.step()
     assert await bench.connection.fetchval("select count(*) from retryd.worker") == 1

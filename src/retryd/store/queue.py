@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from retryd.domain.decision import Bury, Cancelled, Complete, Decided, Release, Reschedule
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
 from retryd.domain.retry import ErrorInfo, Retry
-from retryd.ports import Buried
+from retryd.ports import Buried, Claimed, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import asyncpg
+    from datetime import datetime
 
     from retryd.domain.decision import Decision
     from retryd.domain.outcome import Outcome
@@ -31,26 +30,52 @@ class Queue:
         self.worker = worker
         self._pool = pool
 
-    async def acquire_retry_batch(
-        self, batch_size: int, lease_seconds: float, handlers: Sequence[str]
-    ) -> list[Retry]:
-        """Claim due retries of these handlers."""
+    async def claim_retries(
+        self, batch_size: int, lease_seconds: float, lanes: Sequence[Lane]
+    ) -> Claimed:
+        """Claim due retries of these lanes."""
         rows = await self._pool.fetch(
-            "select * from retryd.acquire_retry_batch($1, $2, $3, $4)",
+            "select * from retryd.claim_retries($1, $2, $3, $4, $5, $6, $7)",
             self.worker,
             batch_size,
             timedelta(seconds=lease_seconds),
-            handlers,
+            [lane.handler for lane in lanes],
+            [lane.priority for lane in lanes],
+            [lane.since for lane in lanes],
+            [lane.after for lane in lanes],
         )
-        return [retry_of(row) for row in rows]
+        last = {(row["handler"], row["priority"]): row for row in rows}
+        return Claimed(
+            [retry_of(row[:-3]) for row in rows],
+            [row["late"] for row in rows],
+            [Lane(*key, row["since"], row["after"]) for key, row in last.items()],
+        )
 
-    async def take_expired_leases(self, batch_size: int, lease_seconds: float) -> list[Retry]:
-        """Take over retries whose worker was lost."""
+    async def look_ahead(
+        self, handlers: Sequence[str], asleep_seconds: float | None
+    ) -> tuple[list[tuple[Lane, float]], datetime]:
+        """Find what waits for these handlers, with the seconds until it is due.
+
+        Returns as well up to when nothing waits in other lanes. With `asleep_seconds`, after which
+        this worker looks again, it asks to be rung for what becomes due before.
+        """
         rows = await self._pool.fetch(
-            "select * from retryd.take_expired_leases($1, $2, $3)",
+            "select * from retryd.look_ahead($1, $2, $3)", self.worker, handlers, asleep_seconds
+        )
+        found = [(Lane(*row[:4]), row["due_in"]) for row in rows if row["handler"] is not None]
+        [empty] = [row["since"] for row in rows if row["handler"] is None]
+        return found, empty
+
+    async def rescue_retries(
+        self, batch_size: int, lease_seconds: float, within_seconds: float | None
+    ) -> list[Retry]:
+        """Take over retries whose worker was lost: whose lease ran out no longer ago than this."""
+        rows = await self._pool.fetch(
+            "select * from retryd.rescue_retries($1, $2, $3, $4)",
             self.worker,
             batch_size,
             timedelta(seconds=lease_seconds),
+            None if within_seconds is None else timedelta(seconds=within_seconds),
         )
         return [retry_of(row) for row in rows]
 
@@ -95,11 +120,6 @@ class Queue:
         """Return those tokens under which a settlement is on record."""
         query = "select * from retryd.settled_under($1, $2)"
         return {row[0] for row in await self._pool.fetch(query, ids, tokens)}
-
-    async def mark_asleep(self, poll_seconds: float, handlers: Sequence[str]) -> float:
-        """Ask to be rung; returns the seconds until the next retry of these handlers is due."""
-        query = "select retryd.mark_asleep($1, $2, $3)"
-        return float(await self._pool.fetchval(query, self.worker, poll_seconds, handlers))
 
     async def mark_awake(self) -> None:
         """Ask not to be rung."""
@@ -176,7 +196,7 @@ class Queue:
         return int(await self._pool.fetchval(query, *arguments, within=within))
 
 
-def retry_of(row: asyncpg.Record) -> Retry:
+def retry_of(row: Iterable[Any]) -> Retry:
     """Build a retry from a row of a claim; the contract fixes the order of its columns."""
     (
         id_, claim_token, event_id, event_type, operation, handler, policy, source, correlation_id,

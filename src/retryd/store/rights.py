@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 NEEDS: Final = {
     "work": frozenset(
         {
-            *("acquire_retry_batch", "take_expired_leases", "adopt_claims", "clamp_leases"),
-            *("renew_leases", "settle_retries", "settled_under", "mark_asleep", "mark_awake"),
+            *("claim_retries", "rescue_retries", "adopt_claims", "clamp_leases"),
+            *("renew_leases", "settle_retries", "settled_under", "look_ahead", "mark_awake"),
             *("bury_expired", "unpark_stranded", "route_unrouted", "ensure_partitions"),
             *("prune_attempts", "prune_archive", "prune_dead_letters", "prune_events"),
             *("prune_workers", "publish_policies", "publish_handlers"),

@@ -55,6 +55,9 @@ class AttemptLines:
     def claimed(self, retries: int, seconds: float) -> None:
         """Tell nothing: what was claimed is told of when it ends."""
 
+    def started(self, handler: str, seconds: float) -> None:
+        """Tell nothing: it is told of when it ends."""
+
     def settled(self, decided: Decided, result: str) -> None:
         """Tell how an attempt ended; nothing of one that was given back."""
         if result == "stale":

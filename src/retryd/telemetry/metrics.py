@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 OLD_SECONDS = 60.0
 
 
+PICKUP_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+    *(2.5, 5, 10, 30, 60, 300, 1800, 7200),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What a process can tell about itself at any time."""
@@ -64,9 +70,17 @@ class Metrics:
             ["handler"],
             registry=registry,
         )
+        pickup = Histogram(
+            "retryd_pickup_delay_seconds",
+            "How late attempts began: due to started",
+            ["handler"],
+            registry=registry,
+            buckets=PICKUP_BUCKETS,
+        )
         # Looking a child up costs more than counting; handlers and outcomes are few.
         self._attempts_of = cache(attempts.labels)
         self._duration_of = cache(duration.labels)
+        self._pickup_of = cache(pickup.labels)
         self._dead = Counter(
             "retryd_dead_letters",
             "Retries that were buried",
@@ -129,6 +143,10 @@ class Metrics:
         del retries
         self._claim.observe(seconds)
         self._last_claim.set_to_current_time()
+
+    def started(self, handler: str, seconds: float) -> None:
+        """Measure how late an attempt began."""
+        self._pickup_of(self._label(handler)).observe(seconds)
 
     def settled(self, decided: Decided, result: str) -> None:
         """Count an ended attempt, a dead letter, a stale settlement; not what was given back."""

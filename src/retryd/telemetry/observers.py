@@ -20,6 +20,11 @@ class Observers:
         for each in self._observers:
             each.claimed(retries, seconds)
 
+    def started(self, handler: str, seconds: float) -> None:
+        """Pass on that an attempt began."""
+        for each in self._observers:
+            each.started(handler, seconds)
+
     def settled(self, decided: Decided, result: str) -> None:
         """Pass on what became of a decision."""
         for each in self._observers:

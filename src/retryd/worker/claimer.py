@@ -13,8 +13,10 @@ from retryd.domain.decision import Decided, Release
 from retryd.domain.errors import StatementAborted
 from retryd.worker.batch import Batch
 from retryd.worker.doubt import ClaimDoubt
+from retryd.worker.lanes import Lanes
 from retryd.worker.leases import TRUSTED
 from retryd.worker.service import Service
+from retryd.worker.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # A due retry that no claim can have, since somebody else has locked it, must not make us spin.
 BLOCKED_SECONDS = 0.05
+# A look is made again after ten times as long as it took: nothing waits longer than this for it.
+LOOK_TIMES, LOOK_SECONDS = 10.0, 5.0
 # How late a claim is still looked for: twice as long as any statement is waited for.
 LATE_SECONDS = 20.0
 
@@ -36,7 +40,11 @@ logger = logging.getLogger("retryd.worker")
 
 
 class Claimer(Service):
-    """Walks the lanes of its handlers. Polling is the truth; being woken only makes it prompt."""
+    """Walks the lanes of its handlers. Polling is the truth; being woken only makes it prompt.
+
+    A claim begins where the last one in its lane ended. What comes in behind it, in a lane that was
+    empty or where the last claims have been, is found by a look, which takes a tenth of the time.
+    """
 
     def __init__(
         self,
@@ -60,6 +68,8 @@ class Claimer(Service):
         self._short_of_room = False
         # A look renews what was claimed since as well: it is over before any of that is given up.
         self._doubt = ClaimDoubt(min(LATE_SECONDS, leases.seconds * TRUSTED))
+        self._lanes = Lanes()
+        self._looks = Share(LOOK_TIMES, LOOK_SECONDS)
         self._marked_asleep = False
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -98,37 +108,54 @@ class Claimer(Service):
         self._short_of_room = asked == 0
         if self._short_of_room:
             return self._poll_seconds
-        retries = await self._claim(asked)
-        self._runner.put(retries)
-        if len(retries) == asked:
-            if self._marked_asleep:
-                self._marked_asleep = False
-                await self._queue.mark_awake()
-            return 0
-        self._next_at = time.monotonic() + self._poll_seconds
-        self._marked_asleep = True
-        due_in = await self._queue.mark_asleep(self._poll_seconds, self._handlers)
-        if not retries:
-            due_in = max(due_in, BLOCKED_SECONDS)
-        self._next_at = min(self._next_at, time.monotonic() + due_in)
-        return due_in
+        began = time.monotonic()
+        missing = asked - await self._claim(asked)
+        pause = self._looks.pause
+        if not pause:
+            pause = await self._look(idle=missing > 0)
+            if missing and not pause:
+                found = await self._claim(missing)
+                missing -= found
+                pause = self._looks.pause if found else BLOCKED_SECONDS
+        self._observer.claimed(asked - missing, time.monotonic() - began)
+        if missing:
+            self._next_at = time.monotonic() + pause
+            return pause
+        if self._marked_asleep:
+            self._marked_asleep = False
+            await self._queue.mark_awake()
+        return 0
 
-    async def _claim(self, asked: int) -> list[Retry]:
+    async def _claim(self, asked: int) -> int:
+        """Claim in the lanes where something may be due; return how many retries that brought."""
         asked_at = time.monotonic()
+        lanes = self._lanes.ready(asked_at)
+        if not lanes:
+            return 0
         try:
             with self._batch.trying(asked):
-                retries = await self._queue.acquire_retry_batch(
-                    asked, self._leases.seconds, self._handlers
-                )
+                claimed = await self._queue.claim_retries(asked, self._leases.seconds, lanes)
         except StatementAborted:  # it answered, and took nothing
             raise
         except BaseException:
             self._doubt.add(self._leases.last_token, time.monotonic())
             raise
-        self._doubt.told(retries)
-        self._observer.claimed(len(retries), time.monotonic() - asked_at)
-        self._leases.add(retries, asked_at)
-        return retries
+        self._lanes.claimed(claimed.lanes, time.monotonic())
+        self._doubt.told(claimed.retries)
+        self._leases.add(claimed.retries, asked_at, claimed.late)
+        self._runner.put(claimed.retries)
+        return len(claimed.retries)
+
+    async def _look(self, *, idle: bool) -> float:
+        """Find out in which lanes something waits; return the seconds until the first is due."""
+        self._marked_asleep = self._marked_asleep or idle
+        with self._looks.looking():
+            found, empty = await self._queue.look_ahead(
+                self._handlers, self._poll_seconds if idle else None
+            )
+        now = time.monotonic()
+        self._lanes.looked(found, empty, now)
+        return min(self._poll_seconds, self._lanes.due_in(now))
 
     async def _adopt(self) -> list[Retry]:
         """Take in what a claim without an answer brought: it may have been made all the same."""

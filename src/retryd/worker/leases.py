@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from retryd.domain.retry import Retry
 
@@ -22,12 +24,14 @@ TRUSTED = 0.8
 class Held:
     """A retry in our hands: `stop` ends its running attempt, `reported` once that ended.
 
-    From `keep_until` on the lease of a running attempt is renewed no more.
+    From `keep_until` on the lease of a running attempt is renewed no more. `due_at` is None if the
+    claim did not tell since when it was due.
     """
 
     retry: Retry
     claimed_at: float
     deadline: float
+    due_at: float | None = None
     started_at: float | None = None
     keep_until: float = math.inf
     stop: Callable[[], object] | None = None
@@ -60,9 +64,10 @@ class Leases:
         """Return everything that is held."""
         return list(self._held.values())
 
-    def add(self, retries: Collection[Retry], asked_at: float) -> None:
+    def add(self, retries: Collection[Retry], asked_at: float, late: Sequence[float] = ()) -> None:
         """Hold newly claimed retries; `asked_at` is the time *before* the claim was sent.
 
+        `late`: for how many seconds each of them was due when the claim was made.
         What is held of them under another token is lost: it would run beside the new claim.
         """
         deadline = asked_at + self.seconds * TRUSTED
@@ -74,8 +79,10 @@ class Leases:
                 if claimed.get(old.retry.id, old.retry.claim_token) != old.retry.claim_token
             ]
         )
-        for retry in retries:
-            self._held[retry.claim_token] = Held(retry, asked_at, deadline)
+        now = time.monotonic()
+        for retry, seconds in zip_longest(retries, late):
+            due_at = None if seconds is None else now - seconds
+            self._held[retry.claim_token] = Held(retry, asked_at, deadline, due_at)
             self.last_token = max(self.last_token, retry.claim_token)
 
     def get(self, retry: Retry) -> Held | None:

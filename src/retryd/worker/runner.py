@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from retryd.domain.outcome import Outcome
     from retryd.domain.policy import Policy
     from retryd.domain.retry import Retry
-    from retryd.ports import Handler
+    from retryd.ports import Handler, Observer
     from retryd.worker.leases import Held, Leases
     from retryd.worker.settler import Settler
 
@@ -46,6 +46,7 @@ class Runner:
         policies: Iterable[Policy],
         leases: Leases,
         settler: Settler,
+        observer: Observer,
         *,
         slots: int,
         grace_seconds: float,
@@ -57,6 +58,7 @@ class Runner:
         self._policy_of = lru_cache(CHOICES)(lambda operation, name: choose(known, operation, name))
         self._leases = leases
         self._settler = settler
+        self._observer = observer
         self._slots = slots
         self._worth_claiming = (slots + 1) // 2
         self._grace_seconds = grace_seconds
@@ -190,6 +192,8 @@ class Runner:
         stop = task.cancel if handler.stoppable else None
         if not self._leases.start(held, started, keep_seconds, stop):
             return
+        if held.due_at is not None:
+            self._observer.started(retry.handler, started - held.due_at)
         # A timer of our own: asyncio.timeout costs as much as all the rest.
         loop = task.get_loop()
         if handler.stoppable:

@@ -71,6 +71,7 @@ class Worker:
             policies,
             leases,
             self._settler,
+            observer,
             slots=plan.worker_count,
             grace_seconds=plan.grace_seconds,
             process_ends=plan.process_ends,

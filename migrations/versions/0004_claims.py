@@ -12,10 +12,6 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-GONE = """
-drop function if exists retryd.waiting_priorities();
-"""
-
 # What stays of the functions is this version's: `retryd migrate` of the older one puts its own in their place.
 DROP = """
 drop function if exists retryd.claim_retries(text, int, interval, text[], int[], timestamptz[], bigint[]);
@@ -25,8 +21,8 @@ drop function if exists retryd.rescue_retries(text, int, interval, interval);
 
 
 def upgrade(script: Script) -> None:
-    """Drop what nothing calls any more."""
-    script.run(GONE)
+    """Change nothing: functions come with every `migrate`."""
+    del script
 
 
 def downgrade(script: Script) -> None:

@@ -1,5 +1,5 @@
 -- Take up to batch_size due retries of the given handlers under a lease; handlers null: every registered one of kind
--- external. The door for foreign workers: looks ahead and claims. Refuses with RT400.
+-- external. The door for foreign workers, who keep no bounds: walks every lane from its beginning. Refuses with RT400.
 create or replace function retryd.acquire_retry_batch(
     worker text, batch_size int, lease interval default '60 s', handlers text[] default null)
 returns table (
@@ -17,14 +17,16 @@ declare
     lanes record;
 begin
     perform retryd.check_lease(worker, batch_size, lease);
-    select array_agg(l.handler) as handlers, array_agg(l.priority) as priorities, array_agg(l.since) as sinces,
-        array_agg(l.after) as afters
+    select array_agg(lane.handler) as handlers, array_agg(lane.priority) as priorities,
+        array_agg('-infinity'::timestamptz) as sinces, array_agg(0::bigint) as afters
     into lanes
-    from retryd.look_ahead(worker, array(
-        select h.name
-        from retryd.retry_handler h
-        where case when handlers is null then h.kind = 'external' else h.name = any(handlers) end)) l
-    where l.due_in <= 0;
+    from (
+        select h.name as handler, level.priority
+        from retryd.waiting_priorities() level (priority)
+        cross join retryd.retry_handler h
+        where h.paused_at is null
+            and case when handlers is null then h.kind = 'external' else h.name = any(handlers) end
+    ) lane;
 
     return query
     select c.id, c.claim_token, c.event_id, c.event_type, c.operation, c.handler, c.policy, c.source, c.correlation_id,

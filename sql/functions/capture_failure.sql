@@ -1,20 +1,84 @@
 -- Accept a failure event in the caller's transaction; returns the ids of its retries. The same (source, event_id) again
--- returns the ids that exist now and stores nothing. Refuses with RT400.
+-- returns the ids that exist now and stores nothing. Refuses with RT400. What store_events does for many, with small plans:
+-- for one event, most of the time of a large plan is its start.
 create or replace function retryd.capture_failure(
     event_type text, payload jsonb default '{}', event_id text default null, source text default null,
     correlation_id text default null, error_type text default null, error_message text default null,
     error_stack text default null, priority int default null, ordering_key text default null,
     not_before timestamptz default null, attributes jsonb default '{}')
 returns setof bigint
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = retryd, pg_temp
+set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
 as $$
-    select unnest(s.ids)
-    from retryd.store_events(array[row(
-        capture_failure.event_type, capture_failure.payload, capture_failure.event_id, capture_failure.source,
-        capture_failure.correlation_id, capture_failure.error_type, capture_failure.error_message,
-        capture_failure.error_stack, capture_failure.priority, capture_failure.ordering_key,
-        capture_failure.not_before, capture_failure.attributes)::retryd.new_event], false) s
+declare
+    problem text := retryd.event_problem(row(
+        event_type, payload, event_id, source, correlation_id, error_type, error_message, error_stack, priority, ordering_key,
+        not_before, attributes)::retryd.new_event);
+    new_operation constant text := retryd.operation_of(capture_failure.event_type);
+    moment constant timestamptz := retryd.now();
+    new_id bigint;
+    id bigint;
+    ids bigint[];
+    due timestamptz;
+    parked text[];
+    somebody_sleeps boolean;
+begin
+    if problem is not null then
+        raise exception using errcode = 'RT400', message = problem;
+    end if;
+    new_id := nextval('retryd.retry_id_seq');
+
+    if capture_failure.event_id is null then
+        insert into retryd.failure_event (id, source, event_id, event_type, operation, correlation_id, payload, attributes,
+            error_type, error_message, error_stack, captured_at)
+        values (new_id, coalesce(capture_failure.source, ''), retryd.event_id_prefix(moment) || lpad(to_hex(new_id), 12, '0'),
+            capture_failure.event_type, new_operation, capture_failure.correlation_id, coalesce(capture_failure.payload, '{}'),
+            coalesce(capture_failure.attributes, '{}'), capture_failure.error_type,
+            retryd.cut_text(capture_failure.error_message, 8192), retryd.cut_text(capture_failure.error_stack, 65536), moment);
+    else
+        insert into retryd.failure_event (id, source, event_id, event_type, operation, correlation_id, payload, attributes,
+            error_type, error_message, error_stack, captured_at)
+        values (new_id, coalesce(capture_failure.source, ''), capture_failure.event_id, capture_failure.event_type,
+            new_operation, capture_failure.correlation_id, coalesce(capture_failure.payload, '{}'),
+            coalesce(capture_failure.attributes, '{}'), capture_failure.error_type,
+            retryd.cut_text(capture_failure.error_message, 8192), retryd.cut_text(capture_failure.error_stack, 65536), moment)
+        on conflict on constraint failure_event_source_event_id_key do nothing;
+        if not found then
+            return query
+            select unnest(retryd.ids_of_event(e.id))
+            from retryd.failure_event e
+            where e.source = coalesce(capture_failure.source, '') and e.event_id = capture_failure.event_id;
+            return;
+        end if;
+    end if;
+
+    with queued as (
+        insert into retryd.retry_queue (id, event, handler, policy, priority, ordering_key, state, max_retries,
+            next_attempt_at, give_up_at)
+        select case r.nth when 1 then new_id else nextval('retryd.retry_id_seq') end, new_id, r.handler, r.policy,
+            coalesce(capture_failure.priority, r.priority, 5), capture_failure.ordering_key,
+            case when capture_failure.ordering_key is null or r.handler is null then 'pending' else 'parked' end, r.max_retries,
+            coalesce(capture_failure.not_before, moment + (r.low + random() * (r.high - r.low)) * interval '1 s'),
+            moment + r.max_age
+        from retryd.routes_of(new_operation) r
+        returning retry_queue.id, retry_queue.handler, retry_queue.state, retry_queue.next_attempt_at
+    )
+    select array_agg(q.id order by q.id), min(q.next_attempt_at), array_agg(q.handler) filter (where q.state = 'parked'),
+        exists (select from retryd.sleeper)
+    into ids, due, parked, somebody_sleeps
+    from queued q;
+
+    if cardinality(parked) <= 64 and current_setting('transaction_isolation') = 'read committed' then
+        perform retryd.unpark_retries(parked, array_fill(capture_failure.ordering_key, array[cardinality(parked)]));
+    end if;
+    if somebody_sleeps then
+        perform retryd.ring(due);
+    end if;
+    foreach id in array ids loop
+        return next id;
+    end loop;
+end
 $$;
 
 revoke all on function retryd.capture_failure(

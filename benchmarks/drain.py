@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -47,10 +47,10 @@ class CountingMetrics(Metrics):
         self.on_last: Callable[[], None] = lambda: None
 
     @override
-    def settled(self, decided: Decided, result: str) -> None:
+    def settled(self, decided: Sequence[Decided], results: Sequence[str]) -> None:
         """Count, and note the time."""
-        super().settled(decided, result)
-        self.left -= result == "settled"
+        super().settled(decided, results)
+        self.left -= sum(result == "settled" for result in results)
         if not self.left:
             self.last = time.time()
             self.on_last()

@@ -93,8 +93,11 @@ class Observer(Protocol):
     def started(self, handler: str, seconds: float) -> None:
         """Report that an attempt began so many seconds after its retry was due."""
 
-    def settled(self, decided: Decided, result: str) -> None:
-        """Report what became of a decision: `settled`, `stale`, `spent`, `refused`."""
+    def settled(self, decided: Sequence[Decided], results: Sequence[str]) -> None:
+        """Report what became of decisions: `settled`, `stale`, `spent`, `refused`, `busy`.
+
+        What is busy is reported again.
+        """
 
     def rescued(self, retries: int) -> None:
         """Report that leases of lost workers were taken over."""

@@ -128,7 +128,7 @@ def make_retry(
             "priority": fields.get("priority", 5),
         }
     )
-    kind = event["error_type"]
+    last = fields.get("last_error")
     return Retry(
         id=number,
         claim_token=fields.get("claim_token", number),
@@ -141,8 +141,10 @@ def make_retry(
         correlation_id=event["correlation_id"],
         payload_text=event["payload"],
         attributes_text=event["attributes"],
-        original_error=None if kind is None else ErrorInfo(kind, event["error_message"] or ""),
-        last_error=fields.get("last_error"),
+        error_type=event["error_type"],
+        error_message=event["error_message"],
+        last_error_type=None if last is None else last.type,
+        last_error_message=None if last is None else last.message,
         priority=event["priority"],
         attempt=fields.get("attempt", 1),
         lost_attempts=fields.get("lost_attempts", 0),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import retryd
-from retryd.client.attempt import attempt
+from retryd.client.attempt import Attempt
 from tests.postgres import Connection, Database
 from tests.waiting import until
 
@@ -171,7 +171,7 @@ async def test_inside_an_attempt_it_raises_and_captures_nothing(
         raise ConnectionError
 
     call = app.resilient("invoice.remind")(sort(remind))
-    with attempt(), pytest.raises(ConnectionError):
+    with Attempt(), pytest.raises(ConnectionError):
         await called(call)
     assert await events(connection) == []
 
@@ -187,7 +187,7 @@ async def test_what_an_attempt_left_running_is_captured_when_the_attempt_is_over
         await over.wait()
         raise ConnectionError
 
-    with attempt():
+    with Attempt():
         left = asyncio.create_task(remind())
         await started.wait()
     over.set()

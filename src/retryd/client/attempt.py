@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """Tasks that a handler leaves behind keep its context: they are told when it is over."""
+class Attempt:
+    """Marks what runs within, and the tasks it starts, as an attempt.
 
-    running: bool = True
+    Tasks that a handler leaves behind keep its context: they are told when it is over.
+    """
+
+    __slots__ = ("_token", "running")
+
+    def __enter__(self) -> None:
+        self.running = True
+        self._token = _current.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.running = False
+        _current.reset(self._token)
 
 
-_current: Final[ContextVar[_Attempt | None]] = ContextVar("retryd_attempt", default=None)
-
-
-@contextmanager
-def attempt() -> Iterator[None]:
-    """Mark what runs within, and the tasks it starts, as an attempt."""
-    current = _Attempt()
-    token = _current.set(current)
-    try:
-        yield
-    finally:
-        current.running = False
-        _current.reset(token)
+_current: Final[ContextVar[Attempt | None]] = ContextVar("retryd_attempt", default=None)
 
 
 def inside_attempt() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from retryd.domain.outcome import Outcome
 from retryd.domain.retry import Retry
@@ -50,9 +50,8 @@ class Release:
 Decision: TypeAlias = Complete | Cancelled | Reschedule | Bury | Release
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """One line of a settlement.
+class Decided(NamedTuple):
+    """One line of a settlement; a tuple, for there are many.
 
     `outcome` is None when no attempt was made; `seconds` is how long it ran, None if nobody knows.
     """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from retryd.domain.errors import PayloadUndecodable
 
@@ -24,7 +25,7 @@ class ErrorInfo:
 # No slots: cached_property keeps what it computed in __dict__.
 @dataclass(frozen=True, eq=False)
 class Retry:
-    """One operation to run again, held under a lease.
+    """One operation to run again, held under a lease: the columns of a claim, in their order.
 
     `payload` and `attributes` are decoded when first asked for, and raise `PayloadUndecodable` if
     what is stored is no JSON. `original_error` is the failure that came in, `last_error` that of
@@ -43,8 +44,10 @@ class Retry:
     correlation_id: str | None
     payload_text: str = field(repr=False)
     attributes_text: str = field(repr=False)
-    original_error: ErrorInfo | None = field(repr=False)
-    last_error: ErrorInfo | None = field(repr=False)
+    error_type: str | None = field(repr=False)
+    error_message: str | None = field(repr=False)
+    last_error_type: str | None = field(repr=False)
+    last_error_message: str | None = field(repr=False)
     priority: int
     attempt: int
     lost_attempts: int
@@ -55,6 +58,30 @@ class Retry:
     lease_expires_at: datetime
 
     is_retry: ClassVar[Literal[True]] = True
+
+    @classmethod
+    def of_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of a claim, which may have more columns behind those of a retry.
+
+        There are many: it costs a third of a call with as many arguments.
+        """
+        retry = cls.__new__(cls)
+        retry.__dict__.update(zip(COLUMNS, row, strict=False))
+        return retry
+
+    @cached_property
+    def original_error(self) -> ErrorInfo | None:
+        """The failure that came in."""
+        if not self.error_type and not self.error_message:
+            return None
+        return ErrorInfo(self.error_type or "", self.error_message or "")
+
+    @cached_property
+    def last_error(self) -> ErrorInfo | None:
+        """The failure of the last ended attempt in this life."""
+        if not self.last_error_type:
+            return None
+        return ErrorInfo(self.last_error_type, self.last_error_message or "")
 
     @cached_property
     def payload(self) -> Json:
@@ -73,3 +100,6 @@ class Retry:
         except (ValueError, TypeError, RecursionError) as error:
             message = f"retry {self.id}: its {name} cannot be decoded: {error}"
             raise PayloadUndecodable(message, self.id) from error
+
+
+COLUMNS: Final = tuple(column.name for column in fields(Retry))

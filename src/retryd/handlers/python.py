@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 from pydantic import AfterValidator, Field, model_validator
 
 from retryd.client.app import Registration
-from retryd.client.attempt import attempt
+from retryd.client.attempt import Attempt
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.limits import MAX_DELAY_SECONDS
 from retryd.domain.outcome import Cancel, Reject, Snooze, Success, failure_of
@@ -39,6 +39,9 @@ logger = logging.getLogger("retryd.worker")
 
 LEAST_MEMORY_MB: Final = 64
 MOST_MEMORY_MB: Final = 1024 * 1024
+
+
+SAID: Final = (Reject, Snooze, Cancel)
 
 
 TARGET: Final = re.compile(r"[\w.]+:[\w.]+")
@@ -149,7 +152,7 @@ class PythonHandler:
 
     async def run(self, retry: Retry, timeout_seconds: float) -> Outcome:
         """Make one attempt."""
-        with attempt():
+        with Attempt():
             return await self._run(retry, timeout_seconds)
 
 
@@ -210,12 +213,12 @@ def in_thread(
 
 def outcome_of(value: object) -> Outcome:
     """Return what a handler's return value says."""
-    return plain(value) if isinstance(value, Reject | Snooze | Cancel) else Success()
+    return plain(value) if isinstance(value, SAID) else Success()
 
 
 def said_by(error: BaseException) -> Outcome:
     """Return what a handler's exception says."""
-    return plain(error) if isinstance(error, Reject | Snooze | Cancel) else failure_of(error)
+    return plain(error) if isinstance(error, SAID) else failure_of(error)
 
 
 def plain(said: Reject | Snooze | Cancel) -> Outcome:

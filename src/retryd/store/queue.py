@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from retryd.domain.decision import Bury, Cancelled, Complete, Decided, Release, Reschedule
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
-from retryd.domain.retry import ErrorInfo, Retry
+from retryd.domain.retry import Retry
 from retryd.ports import Buried, Claimed, Lane
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 
 PRUNING_SECONDS = 300.0
+# What most lines of a settlement say.
+AS_COMPLETE = "complete", None, None
+AS_SUCCESS = "success", None, None, None
 
 
 class Queue:
@@ -46,7 +49,7 @@ class Queue:
         )
         last = {(row["handler"], row["priority"]): row for row in rows}
         return Claimed(
-            [retry_of(row[:-3]) for row in rows],
+            [Retry.of_row(row) for row in rows],
             [row["late"] for row in rows],
             [Lane(*key, row["since"], row["after"]) for key, row in last.items()],
         )
@@ -77,7 +80,7 @@ class Queue:
             timedelta(seconds=lease_seconds),
             None if within_seconds is None else timedelta(seconds=within_seconds),
         )
-        return [retry_of(row) for row in rows]
+        return [Retry.of_row(row) for row in rows]
 
     async def adopt_claims(self, after: int, lease_seconds: float) -> list[Retry]:
         """Take what this worker claimed under a token above `after`, and was never told of."""
@@ -87,7 +90,7 @@ class Queue:
             after,
             timedelta(seconds=lease_seconds),
         )
-        return [retry_of(row) for row in rows]
+        return [Retry.of_row(row) for row in rows]
 
     async def clamp_leases(self, batch_size: int) -> int:
         """Shorten leases that a clock which stepped back made too long; returns how many."""
@@ -196,50 +199,15 @@ class Queue:
         return int(await self._pool.fetchval(query, *arguments, within=within))
 
 
-def retry_of(row: Iterable[Any]) -> Retry:
-    """Build a retry from a row of a claim; the contract fixes the order of its columns."""
-    (
-        id_, claim_token, event_id, event_type, operation, handler, policy, source, correlation_id,
-        payload, attributes, error_type, error_message, last_error_type, last_error_message,
-        priority, attempt, lost_attempts, snoozes, max_retries, life, created_at, lease_expires_at,
-    ) = row  # fmt: skip
-    return Retry(
-        id_,
-        claim_token,
-        event_id,
-        event_type,
-        operation,
-        handler,
-        policy,
-        source,
-        correlation_id,
-        payload,
-        attributes,
-        ErrorInfo(error_type or "", error_message or "") if error_type or error_message else None,
-        ErrorInfo(last_error_type, last_error_message or "") if last_error_type else None,
-        priority,
-        attempt,
-        lost_attempts,
-        snoozes,
-        max_retries,
-        life,
-        created_at,
-        lease_expires_at,
-    )
-
-
 def line_of(item: Decided) -> tuple[object, ...]:
     """Return one line of a settlement, in the order of `settle_retries`."""
-    retry = item.retry
-    decision, delay, reason = decision_columns(item.decision)
+    retry, outcome, decision, seconds = item
     return (
         retry.id,
         retry.claim_token,
-        decision,
-        delay,
-        reason,
-        *outcome_columns(item.outcome),
-        item.seconds,
+        *(AS_COMPLETE if type(decision) is Complete else decision_columns(decision)),
+        *(AS_SUCCESS if type(outcome) is Success else outcome_columns(outcome)),
+        seconds,
     )
 
 
@@ -247,7 +215,7 @@ def decision_columns(decision: Decision) -> tuple[str, float | None, str | None]
     """Return a decision's word, its delay and its reason."""
     match decision:
         case Complete():
-            return "complete", None, None
+            return AS_COMPLETE
         case Cancelled():
             return "cancel", None, None
         case Reschedule(delay=delay):
@@ -268,7 +236,7 @@ def outcome_columns(
         case None:
             return None, None, None, None
         case Success():
-            return "success", None, None, None
+            return AS_SUCCESS
         case Failure(error_type=error_type, message=message, stack=stack):
             return "failure", error_type, message, stack
         case Snooze():

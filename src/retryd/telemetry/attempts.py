@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import Counter, deque
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -13,6 +12,8 @@ from retryd.domain.decision import Bury, Reschedule
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
     from retryd.ports import Buried, Depths
@@ -22,7 +23,7 @@ LINES_A_SECOND: Final = 10
 logger = logging.getLogger("retryd.attempts")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """What is told of one attempt, and of how many of them nothing was told."""
 
@@ -44,12 +45,11 @@ class AttemptLines:
     """Tells ids and names, never what a handler or a payload says: that may be anything.
 
     Of each kind of line a handler has at most ten a second; those beyond are counted in one line
-    a second. Every dead letter has its line. Hears a worker on the loop that it runs on.
+    at its end. Every dead letter has its line. Hears a worker on the loop that it runs on.
     """
 
     def __init__(self) -> None:
-        self._told_at: dict[tuple[Line, str], deque[float]] = {}
-        self._untold: Counter[tuple[Line, str]] = Counter()
+        self._met: defaultdict[tuple[Line, str], int] = defaultdict(int)
         self._timer: asyncio.TimerHandle | None = None
 
     def claimed(self, retries: int, seconds: float) -> None:
@@ -58,16 +58,17 @@ class AttemptLines:
     def started(self, handler: str, seconds: float) -> None:
         """Tell nothing: it is told of when it ends."""
 
-    def settled(self, decided: Decided, result: str) -> None:
-        """Tell how an attempt ended; nothing of one that was given back."""
-        if result == "stale":
-            self._tell(STALE, decided)
-        elif result == "settled" and decided.outcome is not None:
-            if isinstance(decided.decision, Bury):
-                reason = decided.decision.reason
-                logger.error("retry_dead", extra={**facts_of(decided), "reason": reason})
-            else:
-                self._tell(line_of(decided.outcome), decided)
+    def settled(self, decided: Sequence[Decided], results: Sequence[str]) -> None:
+        """Tell how attempts ended; nothing of those that were given back."""
+        for one, result in zip(decided, results, strict=True):
+            if result == "stale":
+                self._tell(STALE, one)
+            elif result == "settled" and one.outcome is not None:
+                if type(one.decision) is Bury:
+                    reason = one.decision.reason
+                    logger.error("retry_dead", extra={**facts_of(one), "reason": reason})
+                else:
+                    self._tell(line_of(one.outcome), one)
 
     def rescued(self, retries: int) -> None:
         """Tell that a worker was lost."""
@@ -93,27 +94,23 @@ class AttemptLines:
         """Tell nothing: gauges do."""
 
     def tell_untold(self) -> None:
-        """Count in a line each what was not told."""
+        """Count in a line each what was not told in this second; the next one begins."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for (line, handler), count in self._untold.items():
-            logger.log(line.level, line.counted, extra={"handler": handler, "count": count})
-        self._untold.clear()
+        for (line, handler), count in self._met.items():
+            if count > LINES_A_SECOND:
+                untold = {"handler": handler, "count": count - LINES_A_SECOND}
+                logger.log(line.level, line.counted, extra=untold)
+        self._met.clear()
 
     def _tell(self, line: Line, decided: Decided) -> None:
-        if not logger.isEnabledFor(line.level):
-            return
         key = line, decided.retry.handler
-        told_at = self._told_at.setdefault(key, deque(maxlen=LINES_A_SECOND))
-        now = time.monotonic()
-        if len(told_at) < LINES_A_SECOND or now - told_at[0] >= 1:
-            told_at.append(now)
+        self._met[key] = met = self._met[key] + 1
+        if met <= LINES_A_SECOND:
             logger.log(line.level, line.event, extra=facts_of(decided))
-            return
-        self._untold[key] += 1
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(1, self.tell_untold)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(1, self.tell_untold)
 
 
 def facts_of(decided: Decided) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, assert_never
@@ -13,11 +14,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from retryd.domain.decision import Bury
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
 from retryd.telemetry.depths import DepthGauges
+from retryd.telemetry.durations import Durations
 from retryd.telemetry.exposition import expose
 from retryd.telemetry.labels import HandlerLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
@@ -56,6 +58,7 @@ class Metrics:
         self._depths = DepthGauges(self.registry, self._label)
         self._measured_at = time.monotonic()
         self._vitals: Callable[[], Vitals] | None = None
+        self._late: defaultdict[str, list[float]] = defaultdict(list)
         self._make_counts()
         self._make_vitals(version)
 
@@ -64,13 +67,13 @@ class Metrics:
         attempts = Counter(
             "retryd_attempts", "Ended attempts", ["handler", "outcome"], registry=registry
         )
-        duration = Histogram(
+        duration = Durations(
             "retryd_attempt_duration_seconds",
             "How long attempts ran",
             ["handler"],
             registry=registry,
         )
-        pickup = Histogram(
+        pickup = Durations(
             "retryd_pickup_delay_seconds",
             "How late attempts began: due to started",
             ["handler"],
@@ -143,24 +146,37 @@ class Metrics:
         del retries
         self._claim.observe(seconds)
         self._last_claim.set_to_current_time()
+        self._count_started()
 
     def started(self, handler: str, seconds: float) -> None:
-        """Measure how late an attempt began."""
-        self._pickup_of(self._label(handler)).observe(seconds)
+        """Note how late an attempt began: counted with the next claim or settlement."""
+        self._late[handler].append(seconds)
 
-    def settled(self, decided: Decided, result: str) -> None:
-        """Count an ended attempt, a dead letter, a stale settlement; not what was given back."""
-        handler = self._label(decided.retry.handler)
-        if result == "stale":
-            self._stale.inc()
-        if result != "settled":
-            return
-        if decided.outcome is not None:
-            self._attempts_of(handler, word_of(decided.outcome)).inc()
-        if decided.seconds is not None:
-            self._duration_of(handler).observe(decided.seconds)
-        if isinstance(decided.decision, Bury):
-            self._dead.labels(handler, decided.decision.reason).inc()
+    def settled(self, decided: Sequence[Decided], results: Sequence[str]) -> None:
+        """Count ended attempts, dead letters, stale settlements; not what was given back."""
+        ended: defaultdict[tuple[str, str], int] = defaultdict(int)
+        took: defaultdict[str, list[float]] = defaultdict(list)
+        for (retry, outcome, decision, seconds), result in zip(decided, results, strict=True):
+            if result == "stale":
+                self._stale.inc()
+            if result != "settled":
+                continue
+            if outcome is not None:
+                ended[retry.handler, word_of(outcome)] += 1
+            if seconds is not None:
+                took[retry.handler].append(seconds)
+            if type(decision) is Bury:
+                self._dead.labels(self._label(retry.handler), decision.reason).inc()
+        for (handler, word), count in ended.items():
+            self._attempts_of(self._label(handler), word).inc(count)
+        for handler, durations in took.items():
+            self._duration_of(self._label(handler)).observe_all(durations)
+        self._count_started()
+
+    def _count_started(self) -> None:
+        for handler, delays in self._late.items():
+            self._pickup_of(self._label(handler)).observe_all(delays)
+        self._late.clear()
 
     def rescued(self, retries: int) -> None:
         """Count leases that were taken over."""

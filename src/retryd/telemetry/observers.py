@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from retryd.domain.decision import Decided
     from retryd.ports import Buried, Depths, Observer
 
@@ -25,10 +27,10 @@ class Observers:
         for each in self._observers:
             each.started(handler, seconds)
 
-    def settled(self, decided: Decided, result: str) -> None:
-        """Pass on what became of a decision."""
+    def settled(self, decided: Sequence[Decided], results: Sequence[str]) -> None:
+        """Pass on what became of decisions."""
         for each in self._observers:
-            each.settled(decided, result)
+            each.settled(decided, results)
 
     def rescued(self, retries: int) -> None:
         """Pass on that leases were taken over."""

@@ -21,10 +21,9 @@ from retryd.worker.share import Share
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from retryd.domain.retry import Retry
     from retryd.ports import Observer
     from retryd.store.queue import Queue
-    from retryd.worker.leases import Leases
+    from retryd.worker.leases import Held, Leases
     from retryd.worker.runner import Runner
     from retryd.worker.settler import Settler
 
@@ -100,8 +99,8 @@ class Claimer(Service):
     async def give_back(self, settler: Settler) -> None:
         """Give back what a claim brought whose answer never came."""
         if self._doubt:
-            for retry in await self._adopt():
-                settler.put(Decided(retry, None, Release()))
+            for held in await self._adopt():
+                settler.put(Decided(held.retry, None, Release()))
 
     async def _claim_due(self) -> float:
         asked = min(self._batch.size, self._runner.room)
@@ -142,8 +141,7 @@ class Claimer(Service):
             raise
         self._lanes.claimed(claimed.lanes, time.monotonic())
         self._doubt.told(claimed.retries)
-        self._leases.add(claimed.retries, asked_at, claimed.late)
-        self._runner.put(claimed.retries)
+        self._runner.put(self._leases.add(claimed.retries, asked_at, claimed.late))
         return len(claimed.retries)
 
     async def _look(self, *, idle: bool) -> float:
@@ -157,12 +155,11 @@ class Claimer(Service):
         self._lanes.looked(found, empty, now)
         return min(self._poll_seconds, self._lanes.due_in(now))
 
-    async def _adopt(self) -> list[Retry]:
+    async def _adopt(self) -> list[Held]:
         """Take in what a claim without an answer brought: it may have been made all the same."""
         asked_at = time.monotonic()
         found = await self._queue.adopt_claims(self._doubt.after, self._leases.seconds)
         retries = self._doubt.looked(found, asked_at)
-        self._leases.add(retries, asked_at)
         if retries:
             logger.warning("claims_adopted", extra={"retries": len(retries)})
-        return retries
+        return self._leases.add(retries, asked_at)

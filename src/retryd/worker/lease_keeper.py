@@ -15,6 +15,7 @@ from retryd.domain.errors import DatabaseUnavailable
 from retryd.worker.service import Service
 
 if TYPE_CHECKING:
+    from retryd.domain.retry import Retry
     from retryd.store.queue import Queue
     from retryd.worker.leases import Leases
     from retryd.worker.settler import Settler
@@ -92,16 +93,14 @@ class LeaseKeeper(Service):
             [retry.claim_token for retry in retries],
             self._leases.seconds,
         )
-        self._leases.renewed(
-            (retry.claim_token for retry in retries if held.get(retry.id)), asked_at
-        )
-        if lost := [retry.claim_token for retry in retries if retry.id not in held]:
+        self._leases.renewed((retry for retry in retries if held.get(retry.id)), asked_at)
+        if lost := [retry for retry in retries if retry.id not in held]:
             with suppress(RuntimeError):  # the loop is closed: the worker has ended
                 self._loop.call_soon_threadsafe(self._lose, lost)
 
-    def _lose(self, tokens: list[int]) -> None:
+    def _lose(self, retries: list[Retry]) -> None:
         """Stop what is not ours any more; on the loop of the attempts."""
-        if lost := self._leases.lose(tokens):
+        if lost := self._leases.lose(retries):
             logger.warning("leases_lost", extra={"retries": len(lost)})
 
     async def _give_back(self, now: float) -> None:

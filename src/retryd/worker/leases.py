@@ -1,8 +1,8 @@
 """What this worker holds: every claimed retry until it is settled, with its local deadline.
 
 The worker's loop and the lease keeper's thread both use it. Each change is one assignment or one
-operation of a dictionary, which no other thread can see half done; starting an attempt and taking
-back what waits exclude each other by a lock.
+operation of a dictionary, which no other thread can see half done; taking back what waits excludes
+by a lock what may not happen meanwhile: that it starts, or comes in again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Held:
 
 @dataclass(slots=True)
 class Leases:
-    """The retries held by this worker, by claim token. Times are seconds of `time.monotonic`.
+    """The retries held by this worker, by id. Times are seconds of `time.monotonic`.
 
     `last_token` is the highest that a claim brought: tokens only grow.
     """
@@ -64,34 +64,39 @@ class Leases:
         """Return everything that is held."""
         return list(self._held.values())
 
-    def add(self, retries: Collection[Retry], asked_at: float, late: Sequence[float] = ()) -> None:
+    def add(
+        self, retries: Collection[Retry], asked_at: float, late: Sequence[float] = ()
+    ) -> list[Held]:
         """Hold newly claimed retries; `asked_at` is the time *before* the claim was sent.
 
         `late`: for how many seconds each of them was due when the claim was made.
         What is held of them under another token is lost: it would run beside the new claim.
         """
         deadline = asked_at + self.seconds * TRUSTED
-        claimed = {retry.id: retry.claim_token for retry in retries}
-        self.lose(
-            [
-                old.retry.claim_token
-                for old in self.all()
-                if claimed.get(old.retry.id, old.retry.claim_token) != old.retry.claim_token
-            ]
-        )
+        self.lose([held.retry for retry in retries if (held := self._held.get(retry.id))])
         now = time.monotonic()
-        for retry, seconds in zip_longest(retries, late):
-            due_at = None if seconds is None else now - seconds
-            self._held[retry.claim_token] = Held(retry, asked_at, deadline, due_at)
-            self.last_token = max(self.last_token, retry.claim_token)
+        new = [
+            Held(retry, asked_at, deadline, None if seconds is None else now - seconds)
+            for retry, seconds in zip_longest(retries, late)
+        ]
+        with self._starting:
+            self._held.update((held.retry.id, held) for held in new)
+        self.last_token = max((self.last_token, *(retry.claim_token for retry in retries)))
+        return new
 
     def get(self, retry: Retry) -> Held | None:
         """Return the lease of this claim, None if it was lost or given back."""
-        return self._held.get(retry.claim_token)
+        held = self._held.get(retry.id)
+        return held if held is not None and held.retry.claim_token == retry.claim_token else None
+
+    def holds(self, held: Held) -> bool:
+        """Tell whether this is still in our hands."""
+        return self._held.get(held.retry.id) is held
 
     def drop(self, retry: Retry) -> None:
         """Forget a claim that was settled."""
-        self._held.pop(retry.claim_token, None)
+        if self.get(retry) is not None:
+            self._held.pop(retry.id, None)
 
     def start(
         self, held: Held, now: float, keep_seconds: float, stop: Callable[[], object] | None
@@ -102,7 +107,7 @@ class Leases:
         is lost.
         """
         with self._starting:
-            if held.retry.claim_token not in self._held:
+            if not self.holds(held):
                 return False
             held.started_at, held.keep_until, held.stop = now, now + keep_seconds, stop
             return True
@@ -118,32 +123,32 @@ class Leases:
                 and now - held.claimed_at >= self.seconds
             ]
             for retry in waiting:
-                del self._held[retry.claim_token]
+                self.drop(retry)
         return waiting
 
     def worth_renewing(self, now: float) -> list[Retry]:
         """Return what is held, but for attempts that have overrun their time and grace."""
         return [held.retry for held in self.all() if held.reported or now < held.keep_until]
 
-    def renewed(self, tokens: Iterable[int], asked_at: float) -> None:
+    def renewed(self, retries: Iterable[Retry], asked_at: float) -> None:
         """Extend what PostgreSQL has extended; `asked_at` is the time before it was asked."""
-        for token in tokens:
-            if held := self._held.get(token):
+        for retry in retries:
+            if held := self.get(retry):
                 held.deadline = asked_at + self.seconds * TRUSTED
 
-    def lose(self, tokens: Collection[int]) -> list[Held]:
+    def lose(self, retries: Collection[Retry]) -> list[Held]:
         """Give up what is not ours any more, and stop what runs of it; returns that.
 
         What has reported is kept: its settlement finds out by itself.
         """
-        found = [self._held[token] for token in tokens if token in self._held]
+        found = [held for retry in retries if (held := self.get(retry))]
         lost = [held for held in found if not held.reported]
         for held in lost:
-            self._held.pop(held.retry.claim_token, None)
+            self.drop(held.retry)
             if held.stop is not None:
                 held.stop()
         return lost
 
     def expire(self, now: float) -> list[Held]:
         """Give up what could not be renewed in time, and return it."""
-        return self.lose([held.retry.claim_token for held in self.all() if held.deadline <= now])
+        return self.lose([held.retry for held in self.all() if held.deadline <= now])

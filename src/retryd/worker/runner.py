@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -14,6 +15,7 @@ from retryd.domain.decide import decide
 from retryd.domain.decision import Decided, Release
 from retryd.domain.outcome import Failure, failure_of
 from retryd.domain.policy import choose
+from retryd.worker.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from retryd.worker.settler import Settler
 
 ABORT_SECONDS = (5.0, 1.0)
+# How long attempts that never wait may keep the event loop, and how many slots begin at once: what
+# waits for a slot is started while others wait in their handlers, not while they only compute.
+TURN_SECONDS = 0.002
+WOKEN_AT_ONCE = 8
 CHOICES = 1_024
 
 logger = logging.getLogger("retryd.worker")
@@ -64,7 +70,11 @@ class Runner:
         self._grace_seconds = grace_seconds
         self._process_ends = process_ends
         self._on_room = on_room
-        self._waiting: asyncio.Queue[Retry] = asyncio.Queue()
+        self._waiting: deque[Held] = deque()
+        self._idle_slots: list[asyncio.Future[None]] = []
+        self._woken = 0
+        self._turn_ends = 0.0
+        self._timers = Timers()
         self._running = 0
         self._alone = False
         self._closing = False
@@ -83,15 +93,16 @@ class Runner:
     @property
     def room(self) -> int:
         """How many retries to claim: free slots and one waiting behind each; 0 if that is few."""
-        room = 2 * self._slots - self._running - self._waiting.qsize()
+        room = 2 * self._slots - self._running - len(self._waiting)
         return room if room >= self._worth_claiming and not self._alone else 0
 
-    def put(self, retries: Iterable[Retry]) -> None:
+    def put(self, claimed: Iterable[Held]) -> None:
         """Run these as slots get free."""
-        for retry in retries:
-            self._waiting.put_nowait(retry)
+        self._waiting.extend(claimed)
         if self._alone or self._closing:
             self.release_waiting()
+        for _ in range(WOKEN_AT_ONCE):
+            self._wake_slot()
 
     def close(self) -> None:
         """Start nothing any more: what has not started, and what is put from now on, goes back."""
@@ -100,8 +111,8 @@ class Runner:
 
     def release_waiting(self) -> None:
         """Give back what has not started."""
-        while not self._waiting.empty():
-            self._release(self._waiting.get_nowait())
+        while self._waiting:
+            self._release(self._waiting.popleft().retry)
 
     async def finished(self) -> None:
         """Wait until no attempt runs."""
@@ -129,20 +140,43 @@ class Runner:
     async def _slot(self) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         while not self._aborted:
-            retry = await self._waiting.get()
+            if not self._waiting:
+                await self._woken_again(task)
+                continue
+            held = self._waiting.popleft()
+            self._wake_slot()
+            retry = held.retry
             policy = self._policy_of(retry.operation, retry.policy)
             if retry.lost_attempts >= max(1, policy.max_lost_attempts - 1):
-                await self._run_alone(retry, policy, task)
+                await self._run_alone(held, policy, task)
             else:
-                await self._run(retry, policy, task)
-            if not self._waiting.empty():
+                await self._run(held, policy, task)
+            if time.monotonic() >= self._turn_ends:
                 await asyncio.sleep(0)  # a handler that never waits must leave others their turn
+                self._turn_ends = time.monotonic() + TURN_SECONDS
 
-    async def _run(self, retry: Retry, policy: Policy, task: asyncio.Task[None]) -> None:
+    def _wake_slot(self) -> None:
+        """Let one more slot see to what waits, if there is one and few are just coming."""
+        if self._waiting and self._idle_slots and self._woken < WOKEN_AT_ONCE:
+            self._woken += 1
+            self._idle_slots.pop().set_result(None)
+
+    async def _woken_again(self, task: asyncio.Task[None]) -> None:
+        idle = task.get_loop().create_future()
+        self._idle_slots.append(idle)
+        try:
+            await idle
+        finally:
+            if idle.cancelled():
+                self._idle_slots.remove(idle)
+            else:
+                self._woken -= 1
+
+    async def _run(self, held: Held, policy: Policy, task: asyncio.Task[None]) -> None:
         self._running += 1
         self._idle.clear()
         try:
-            await self._attempt(retry, policy, task)
+            await self._attempt(held, policy, task)
         finally:
             self._running -= 1
             if not self._running:
@@ -150,18 +184,18 @@ class Runner:
             if self.room == self._worth_claiming:
                 self._on_room()
 
-    async def _run_alone(self, retry: Retry, policy: Policy, task: asyncio.Task[None]) -> None:
+    async def _run_alone(self, held: Held, policy: Policy, task: asyncio.Task[None]) -> None:
         """Give back what waits, let what runs end, and then run this one with nothing in hand."""
         if self._alone:
-            self._release(retry)
+            self._release(held.retry)
             return
         self._alone = True
         try:
-            await self._all_others_gone(retry)
+            await self._all_others_gone(held.retry)
             if self._closing:
-                self._release(retry)
+                self._release(held.retry)
             else:
-                await self._run(retry, policy, task)
+                await self._run(held, policy, task)
         finally:
             self._alone = False
             self._on_room()
@@ -178,14 +212,13 @@ class Runner:
     def _release(self, retry: Retry) -> None:
         self._settler.put(Decided(retry, None, Release()))
 
-    async def _attempt(self, retry: Retry, policy: Policy, task: asyncio.Task[None]) -> None:
+    async def _attempt(self, held: Held, policy: Policy, task: asyncio.Task[None]) -> None:
         """Make one attempt and hand on what follows from it."""
-        held = self._leases.get(retry)
-        if held is None:
-            return
+        retry = held.retry
         started = time.monotonic()
         if started >= held.deadline:
-            self._release(retry)
+            if self._leases.holds(held):
+                self._release(retry)
             return
         handler = self._handlers[retry.handler]
         keep_seconds = policy.timeout_seconds + self._grace_seconds
@@ -194,12 +227,10 @@ class Runner:
             return
         if held.due_at is not None:
             self._observer.started(retry.handler, started - held.due_at)
-        # A timer of our own: asyncio.timeout costs as much as all the rest.
-        loop = task.get_loop()
         if handler.stoppable:
-            timer = loop.call_later(policy.timeout_seconds, held.time_out)
+            timer = self._timers.after(started, policy.timeout_seconds, held.time_out)
         else:
-            timer = loop.call_later(keep_seconds, task.cancel)
+            timer = self._timers.after(started, keep_seconds, task.cancel)
         try:
             outcome: Outcome | None = await handler.run(retry, policy.timeout_seconds)
         except asyncio.CancelledError as error:
@@ -207,7 +238,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a handler's fault is data, and the slot lives on
             outcome = failure_of(error)
         finally:
-            timer.cancel()
+            self._timers.cancel(timer)
         if task.cancelling():
             await shake_off(task)
         if outcome is not None:
@@ -222,7 +253,7 @@ class Runner:
         if self._aborted and (handler.stoppable or self._process_ends):
             self._release(retry)
             return None
-        if self._leases.get(retry) is None or not handler.stoppable:
+        if not self._leases.holds(held) or not handler.stoppable:
             logger.warning(
                 "attempt_given_up",
                 extra={

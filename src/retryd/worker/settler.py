@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LARGEST_BATCH = 1_000
 IDLE_SECONDS = 60.0
 BUSY_SECONDS = 0.1
+GIVEN_BACK = (Reschedule, Release)
 
 logger = logging.getLogger("retryd.worker")
 
@@ -97,20 +99,18 @@ class Settler(Service):
         self._take_in(batch, results)
 
     def _take_in(self, batch: Sequence[Decided], results: Sequence[str]) -> None:
-        soonest: float | None = None
-        self._all_busy = all(result == "busy" for result in results)
+        soonest = math.inf
+        self._all_busy = True
         for decided, result in zip(batch, results, strict=True):
             if result == "busy":  # somebody keeps its row locked: the others first
                 self._waiting.append(decided)
                 continue
+            self._all_busy = False
             self._leases.drop(decided.retry)
-            self._observer.settled(decided, result)
             if result == "spent":
-                self._waiting.append(
-                    Decided(decided.retry, decided.outcome, Bury("exhausted"), decided.seconds)
-                )
-            elif isinstance(decided.decision, Reschedule | Release):
-                delay = decided.decision.delay
-                soonest = delay if soonest is None else min(soonest, delay)
-        if soonest is not None:
+                self._waiting.append(decided._replace(decision=Bury("exhausted")))
+            elif isinstance(decided.decision, GIVEN_BACK):
+                soonest = min(soonest, decided.decision.delay)
+        self._observer.settled(batch, results)
+        if soonest < math.inf:
             self._on_due(soonest)

@@ -22,7 +22,7 @@ from retryd.telemetry.metrics import Metrics, Vitals
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 RETRY = Retry(
-    1, 2, "e", "a.failed", "a", "mail", None, "", None, "{}", "{}", None, None,
+    1, 2, "e", "a.failed", "a", "mail", None, "", None, "{}", "{}", None, None, None, None,
     5, 1, 0, 0, 3, 1, AT, AT,
 )  # fmt: skip
 
@@ -65,14 +65,14 @@ def test_an_ended_attempt_is_counted_under_the_word_of_its_outcome(
     outcome: Outcome, word: str
 ) -> None:
     metrics = Metrics()
-    metrics.settled(decided(outcome, Complete()), "settled")
+    metrics.settled([decided(outcome, Complete())], ["settled"])
     assert samples(metrics, "retryd_attempts_total") == {word: 1}
     assert samples(metrics, "retryd_attempt_duration_seconds_count") == {"": 1}
 
 
 def test_what_was_given_back_is_no_ended_attempt() -> None:
     metrics = Metrics()
-    metrics.settled(decided(None, Release(), None), "settled")
+    metrics.settled([decided(None, Release(), None)], ["settled"])
     assert samples(metrics, "retryd_attempts_total") == {}
     assert samples(metrics, "retryd_attempt_duration_seconds_count") == {}
 
@@ -80,15 +80,15 @@ def test_what_was_given_back_is_no_ended_attempt() -> None:
 @pytest.mark.parametrize("result", ["stale", "spent", "refused"])
 def test_what_was_not_written_is_no_ended_attempt(result: str) -> None:
     metrics = Metrics()
-    metrics.settled(decided(Failure("OSError"), Reschedule(1)), result)
+    metrics.settled([decided(Failure("OSError"), Reschedule(1))], [result])
     assert samples(metrics, "retryd_attempts_total") == {}
     assert samples(metrics, "retryd_stale_settlements_total") == {"": result == "stale"}
 
 
 def test_a_dead_letter_is_counted_by_its_reason() -> None:
     metrics = Metrics()
-    metrics.settled(decided(Reject("no"), Bury("rejected")), "settled")
-    metrics.settled(decided(None, Bury("exhausted"), None), "settled")
+    metrics.settled([decided(Reject("no"), Bury("rejected"))], ["settled"])
+    metrics.settled([decided(None, Bury("exhausted"), None)], ["settled"])
     assert samples(metrics, "retryd_dead_letters_total") == {"rejected": 1, "exhausted": 1}
 
 

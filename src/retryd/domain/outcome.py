@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from retryd.domain.limits import ERROR_MESSAGE_BYTES, ERROR_STACK_BYTES, KEY_BYTES, cut
-
-_FRAMES: Final = 100
+from retryd.domain.stack import stack_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,6 @@ def _message_of(exc: BaseException) -> str:
 
 def _stack_of(exc: BaseException) -> str | None:
     try:
-        return "".join(traceback.format_exception(exc, limit=-_FRAMES))
+        return stack_of(exc)
     except Exception:  # noqa: BLE001 - notes, causes and group members may be broken as well
         return None

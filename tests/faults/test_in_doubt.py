@@ -68,7 +68,7 @@ async def test_claims_that_commit_after_their_worker_has_looked_for_them_are_ado
 async def idle_anew(scene: Scene, before: set[int]) -> bool:
     """Tell whether a worker on a new connection looked for its claim, and then claimed nothing."""
     asleep = "state = 'idle' and query like '%look_ahead%'"
-    return bool(set(await scene.server.backends("retryd/worker/%", asleep)) - before)
+    return bool(set(await scene.server.backends("retryd/claimer/%", asleep)) - before)
 
 
 async def test_a_claim_in_flight_at_the_end_of_a_worker_leaves_nothing_behind(scene: Scene) -> None:

@@ -226,7 +226,8 @@ class NotingQueue(Queue):
         self, batch_size: int, lease_seconds: float, lanes: Sequence[Lane]
     ) -> Claimed:
         claimed = await super().claim_retries(batch_size, lease_seconds, lanes)
-        self.asked.append(f"claimed {len(claimed.retries)}")
+        if lanes:
+            self.asked.append(f"claimed {len(claimed.retries)}")
         return claimed
 
     @override

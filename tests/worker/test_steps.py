@@ -234,7 +234,7 @@ class FlakyQueue(Queue):
 
     @override
     async def settle_retries(self, decided: Sequence[Decided]) -> list[str]:
-        if self.faults:
+        if decided and self.faults:
             self.faults.pop(0)(decided)
         return await super().settle_retries(decided)
 

@@ -43,7 +43,7 @@ class DatabaseSettings(Block):
         default=10,
         ge=1,
         le=MAX_AT_ONCE,
-        description="Connections of one process at most; fewer than four count as four.",
+        description="Connections of one process at most; fewer than five count as five.",
     )
     pgbouncer: Switch = Field(
         default="auto", description="true where url leads to pgbouncer or its like; auto finds out."

@@ -1,4 +1,4 @@
-"""The connections of one worker: shared ones, one for settlements, one for its lease keeper."""
+"""The connections of one worker: shared ones, and one each to claim, to settle, to keep leases."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
     from retryd.store.reach import Reach
 
-RESERVED = 2
-LEAST_SHARED = 2  # pruning, which may take minutes, leaves one to claims
+RESERVED = 3
+LEAST_SHARED = 2  # pruning, which may take minutes, leaves one to rescues
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
     """What a worker asks PostgreSQL through, however busy or broken its other connections are.
 
+    What is claimed and settled is planned once on a connection, and each of them has its own.
     `keeping` opens the queue of the lease keeper, in the thread and the loop that call it; `pools`
     are the others.
     """
@@ -31,6 +32,7 @@ class Lines:
     pools: tuple[Pool, ...]
     reads: Reads
     shared: Queue
+    claiming: Queue
     settling: Queue
     keeping: Callable[[], AbstractAsyncContextManager[Queue]]
 
@@ -39,7 +41,7 @@ class Lines:
 async def open_lines(
     dsn: str, worker: str, *, size: int, pgbouncer: bool = False, reach: Reach | None = None
 ) -> AsyncIterator[Lines]:
-    """Open the connections of a worker, `size` of them at most but no fewer than four."""
+    """Open the connections of a worker, `size` of them at most but no fewer than five."""
 
     @asynccontextmanager
     async def opened(purpose: str, size: int) -> AsyncIterator[Pool]:
@@ -62,12 +64,14 @@ async def open_lines(
 
     async with (
         opened("worker", max(LEAST_SHARED, size - RESERVED)) as shared,
+        opened("claimer", 1) as claiming,
         opened("settler", 1) as settling,
     ):
         yield Lines(
-            (shared, settling),
+            (shared, claiming, settling),
             Reads(shared),
             Queue(shared, worker),
+            Queue(claiming, worker),
             Queue(settling, worker),
             keeping,
         )

@@ -24,6 +24,7 @@ PRUNING_SECONDS = 300.0
 # What most lines of a settlement say.
 AS_COMPLETE = "complete", None, None
 AS_SUCCESS = "success", None, None, None
+LINE = 10  # values
 
 
 class Queue:
@@ -111,7 +112,7 @@ class Queue:
 
     async def settle_retries(self, decided: Sequence[Decided]) -> list[str]:
         """Write decisions; returns `settled`, `stale`, `spent` or `busy` for each."""
-        columns = zip(*map(line_of, decided), strict=True)
+        columns = zip(*map(line_of, decided), strict=True) if decided else ((),) * LINE
         rows = await self._pool.fetch(
             "select outcome from"
             " retryd.settle_retries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, waiting => false)",

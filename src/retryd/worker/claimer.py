@@ -68,6 +68,7 @@ class Claimer(Service):
         # A look renews what was claimed since as well: it is over before any of that is given up.
         self._doubt = ClaimDoubt(min(LATE_SECONDS, leases.seconds * TRUSTED))
         self._lanes = Lanes()
+        self._planned = False  # PostgreSQL plans with the first claim: not while somebody waits
         self._looks = Share(LOOK_TIMES, LOOK_SECONDS)
         self._marked_asleep = False
         self._next_at = 0.0
@@ -129,7 +130,7 @@ class Claimer(Service):
         """Claim in the lanes where something may be due; return how many retries that brought."""
         asked_at = time.monotonic()
         lanes = self._lanes.ready(asked_at)
-        if not lanes:
+        if not lanes and self._planned:
             return 0
         try:
             with self._batch.trying(asked):
@@ -139,6 +140,7 @@ class Claimer(Service):
         except BaseException:
             self._doubt.add(self._leases.last_token, time.monotonic())
             raise
+        self._planned = True
         self._lanes.claimed(claimed.lanes, time.monotonic())
         self._doubt.told(claimed.retries)
         self._runner.put(self._leases.add(claimed.retries, asked_at, claimed.late))

@@ -49,6 +49,7 @@ class Settler(Service):
         self._batch = Batch(LARGEST_BATCH)
         self._doubt = Doubt(queue)
         self._all_busy = False
+        self._planned = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -68,6 +69,9 @@ class Settler(Service):
     @override
     async def step(self) -> float:
         """Settle one batch."""
+        if not self._planned:  # what PostgreSQL does with the first settlement: before there is one
+            await self._queue.settle_retries(())
+            self._planned = True
         size = min(self._batch.size, len(self._waiting))
         if batch := [self._waiting.popleft() for _ in range(size)]:
             await self._settle(batch)

@@ -78,7 +78,7 @@ class Worker:
             on_room=self._room_made,
         )
         self._claimer = Claimer(
-            queue,
+            lines.claiming,
             self._runner,
             leases,
             observer,

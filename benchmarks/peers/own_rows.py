@@ -22,8 +22,10 @@ MILLION: Final = 1_000_000
 FIRST: Final = 20_000
 IDLE_HANDLERS: Final = 200
 WAITING_EACH: Final = 10
-CLAIM: Final = """explain (analyze, buffers, format json)
-    select * from retryd.acquire_retry_batch('bench', 100, '60 s', $1)"""
+BUSY: Final = "busy"
+BUSY_DUE: Final = 1_000
+LOOK: Final = "select * from retryd.look_ahead('bench', $1)"
+CLAIM: Final = "select * from retryd.claim_retries('bench', 20, '60 s', $1, $2, $3, $4)"
 IN_FLIGHT: Final = 1_000
 SCRAPES: Final = 100
 
@@ -63,8 +65,11 @@ async def fill(connection: Connection, items: int) -> None:
 
 
 async def idle(contest: Contest) -> Figures:
-    """Count the buffers of a claim over 200 handlers that have nothing due."""
-    names = [f"idle-{number}" for number in range(IDLE_HANDLERS)]
+    """Count the buffers of a worker's claim of 20, and of its look, beside 200 idle handlers.
+
+    They have retries that are not due; one more handler has some that are.
+    """
+    names = [BUSY, *(f"idle-{number}" for number in range(IDLE_HANDLERS))]
     later = datetime.now(UTC) + timedelta(days=1)
     async with contest.database() as dsn, connected(dsn) as connection:
         for name in names:
@@ -75,16 +80,27 @@ async def idle(contest: Contest) -> Figures:
             connection,
             [
                 {"event_type": f"bench.{name}.failed", "not_before": later}
-                for name in names
+                for name in names[1:]
                 for _ in range(WAITING_EACH)
             ],
         )
+        due = {"event_type": f"bench.{BUSY}.failed", "not_before": datetime.now(UTC)}
+        await retryd.capture_many(connection, [due] * BUSY_DUE)
         await connection.execute("vacuum analyze")
-        # After five runs PostgreSQL may settle for a generic plan.
-        plans = [json.loads(await connection.fetchval(CLAIM, names)) for _ in range(7)]
-    (last,) = plans[-1]
-    blocks = last["Plan"]
-    return {"buffers": float(blocks["Shared Hit Blocks"] + blocks["Shared Read Blocks"])}
+        look = await touched(connection, LOOK, names)
+        found = await connection.fetch(f"{LOOK} where due_in <= 0", names)
+        lanes = [[row[column] for row in found] for column in range(4)]
+        claim = await touched(connection, CLAIM, *lanes)
+    return {"buffers": claim, "look_buffers": look}
+
+
+async def touched(connection: Connection, call: str, *arguments: object) -> float:
+    """Count the buffers of a call, once it is planned."""
+    explain = f"explain (analyze, buffers, format json) {call}"
+    # After five runs PostgreSQL may settle for a generic plan.
+    plans = [json.loads(await connection.fetchval(explain, *arguments)) for _ in range(7)]
+    blocks = plans[-1][0]["Plan"]
+    return float(blocks["Shared Hit Blocks"] + blocks["Shared Read Blocks"])
 
 
 async def resident(contest: Contest) -> Figures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from retryd.domain.decision import Bury, Cancelled, Complete, Decided, Release, Reschedule
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success

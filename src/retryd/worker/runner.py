@@ -6,15 +6,15 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from retryd.domain.decide import decide
 from retryd.domain.decision import Decided, Release
 from retryd.domain.outcome import Failure, failure_of
 from retryd.domain.policy import choose
+from retryd.worker.slots import Slots
 from retryd.worker.timers import Timers
 
 if TYPE_CHECKING:
@@ -26,12 +26,9 @@ if TYPE_CHECKING:
     from retryd.ports import Handler, Observer
     from retryd.worker.leases import Held, Leases
     from retryd.worker.settler import Settler
+    from retryd.worker.slots import Task
 
 ABORT_SECONDS = (5.0, 1.0)
-# How long attempts that never wait may keep the event loop, and how many slots begin at once: what
-# waits for a slot is started while others wait in their handlers, not while they only compute.
-TURN_SECONDS = 0.002
-WOKEN_AT_ONCE = 8
 CHOICES = 1_024
 
 logger = logging.getLogger("retryd.worker")
@@ -65,15 +62,12 @@ class Runner:
         self._leases = leases
         self._settler = settler
         self._observer = observer
-        self._slots = slots
+        self._slots = Slots(slots, self._work)
+        self._most = 2 * slots
         self._worth_claiming = (slots + 1) // 2
         self._grace_seconds = grace_seconds
         self._process_ends = process_ends
         self._on_room = on_room
-        self._waiting: deque[Held] = deque()
-        self._idle_slots: list[asyncio.Future[None]] = []
-        self._woken = 0
-        self._turn_ends = 0.0
         self._timers = Timers()
         self._running = 0
         self._alone = False
@@ -81,28 +75,22 @@ class Runner:
         self._aborted = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Open the slots."""
-        self._tasks = [
-            asyncio.create_task(self._slot(), name=f"slot-{number}")
-            for number in range(self._slots)
-        ]
+        self._slots.start()
 
     @property
     def room(self) -> int:
         """How many retries to claim: free slots and one waiting behind each; 0 if that is few."""
-        room = 2 * self._slots - self._running - len(self._waiting)
+        room = self._most - self._running - self._slots.waiting
         return room if room >= self._worth_claiming and not self._alone else 0
 
     def put(self, claimed: Iterable[Held]) -> None:
         """Run these as slots get free."""
-        self._waiting.extend(claimed)
+        self._slots.put(claimed)
         if self._alone or self._closing:
             self.release_waiting()
-        for _ in range(WOKEN_AT_ONCE):
-            self._wake_slot()
 
     def close(self) -> None:
         """Start nothing any more: what has not started, and what is put from now on, goes back."""
@@ -111,8 +99,8 @@ class Runner:
 
     def release_waiting(self) -> None:
         """Give back what has not started."""
-        while self._waiting:
-            self._release(self._waiting.popleft().retry)
+        for held in self._slots.take_back():
+            self._release(held.retry)
 
     async def finished(self) -> None:
         """Wait until no attempt runs."""
@@ -127,52 +115,20 @@ class Runner:
         """
         running = self._running
         self._aborted = True
-        left, self._tasks = set(self._tasks), []
-        for patience in ABORT_SECONDS:  # the second cancellation ends a program by force
-            for task in left:
-                task.cancel()
-            if left:
-                _, left = await asyncio.wait(left, timeout=patience)
-        if left:
-            logger.warning("attempts_left_running", extra={"attempts": len(left)})
+        # The second cancellation ends a program by force.
+        if left := await self._slots.close(ABORT_SECONDS):
+            logger.warning("attempts_left_running", extra={"attempts": left})
         return running
 
-    async def _slot(self) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        while not self._aborted:
-            if not self._waiting:
-                await self._woken_again(task)
-                continue
-            held = self._waiting.popleft()
-            self._wake_slot()
-            retry = held.retry
-            policy = self._policy_of(retry.operation, retry.policy)
-            if retry.lost_attempts >= max(1, policy.max_lost_attempts - 1):
-                await self._run_alone(held, policy, task)
-            else:
-                await self._run(held, policy, task)
-            if time.monotonic() >= self._turn_ends:
-                await asyncio.sleep(0)  # a handler that never waits must leave others their turn
-                self._turn_ends = time.monotonic() + TURN_SECONDS
+    async def _work(self, held: Held, task: Task) -> None:
+        retry = held.retry
+        policy = self._policy_of(retry.operation, retry.policy)
+        if retry.lost_attempts >= max(1, policy.max_lost_attempts - 1):
+            await self._run_alone(held, policy, task)
+        else:
+            await self._run(held, policy, task)
 
-    def _wake_slot(self) -> None:
-        """Let one more slot see to what waits, if there is one and few are just coming."""
-        if self._waiting and self._idle_slots and self._woken < WOKEN_AT_ONCE:
-            self._woken += 1
-            self._idle_slots.pop().set_result(None)
-
-    async def _woken_again(self, task: asyncio.Task[None]) -> None:
-        idle = task.get_loop().create_future()
-        self._idle_slots.append(idle)
-        try:
-            await idle
-        finally:
-            if idle.cancelled():
-                self._idle_slots.remove(idle)
-            else:
-                self._woken -= 1
-
-    async def _run(self, held: Held, policy: Policy, task: asyncio.Task[None]) -> None:
+    async def _run(self, held: Held, policy: Policy, task: Task) -> None:
         self._running += 1
         self._idle.clear()
         try:
@@ -184,7 +140,7 @@ class Runner:
             if self.room == self._worth_claiming:
                 self._on_room()
 
-    async def _run_alone(self, held: Held, policy: Policy, task: asyncio.Task[None]) -> None:
+    async def _run_alone(self, held: Held, policy: Policy, task: Task) -> None:
         """Give back what waits, let what runs end, and then run this one with nothing in hand."""
         if self._alone:
             self._release(held.retry)
@@ -212,7 +168,7 @@ class Runner:
     def _release(self, retry: Retry) -> None:
         self._settler.put(Decided(retry, None, Release()))
 
-    async def _attempt(self, held: Held, policy: Policy, task: asyncio.Task[None]) -> None:
+    async def _attempt(self, held: Held, policy: Policy, task: Task) -> None:
         """Make one attempt and hand on what follows from it."""
         retry = held.retry
         started = time.monotonic()
@@ -272,7 +228,7 @@ class Runner:
         return failure_of(error)  # it was not us who cancelled
 
 
-async def shake_off(task: asyncio.Task[None]) -> None:
+async def shake_off(task: Task) -> None:
     """Let a cancellation that a handler swallowed end with its attempt: the next is another's."""
     with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)  # where one that is still on its way arrives

@@ -36,6 +36,11 @@ class Timers:
         self._live = 0
         self._armed: asyncio.TimerHandle | None = None
 
+    @property
+    def kept(self) -> int:
+        """How many there are, cancelled ones that are not yet forgotten among them."""
+        return len(self._heap)
+
     def after(self, now: float, seconds: float, call: Callable[[], object]) -> Timer:
         """Call this so many seconds after `now`, a time of `time.monotonic`."""
         timer = Timer(call)

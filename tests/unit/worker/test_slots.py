@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def held(number: int) -> Held:
-    return Held(make_retry(id=number), 0.0, 0.0)
+    return Held(make_retry(id=1 + number), 0.0, 0.0)
 
 
 @given(
@@ -36,12 +36,12 @@ def test_all_is_worked_on_once_in_order_and_by_no_more_than_there_are_slots(
 
     async def work(one: Held, _: Task) -> None:
         nonlocal most
-        begun.append(one.retry.id)
+        begun.append(one.retry.id - 1)
         most = max(most, len(begun) - len(ended))
-        pause = pauses[one.retry.id]
+        pause = pauses[one.retry.id - 1]
         if pause is not None:
             await asyncio.sleep(pause)
-        ended.append(one.retry.id)
+        ended.append(one.retry.id - 1)
 
     async def run() -> None:
         slots = Slots(count, work)
@@ -109,7 +109,7 @@ async def test_what_waits_can_be_taken_back_and_what_works_is_cancelled() -> Non
 
     slots = Slots(1, work)
     slots.start()
-    slots.put([held(1), held(2)])
+    slots.put([held(0), held(1)])
     await until(lambda: slots.waiting == 1)
     assert [one.retry.id for one in slots.take_back()] == [2]
     assert await slots.close([1.0]) == 0

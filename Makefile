@@ -24,7 +24,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test model chaos lint format bench bench-peers docs lock wheel clean
+.PHONY: help setup demo test model chaos steady growth lint format bench bench-peers docs lock wheel clean
 
 help: ## tell what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ model: setup ## check the protocol with Spin, and that it finds out each wrong o
 
 chaos: setup ## play eight faults on real processes; CHAOS_SEED=… repeats a run
 	$(BIN)/python -m tests.chaos
+
+steady: setup ## run at a constant backlog, 30 short days in MINUTES=10, and tell whether anything grows
+	$(BIN)/python -m tests.steady $(if $(MINUTES),--minutes $(MINUTES))
 
 lint: setup ## check format, style, types, layers, SQL and spelling
 	$(BIN)/ruff format --check
@@ -68,6 +71,9 @@ docs: setup ## make the pages of docs/ as a site in build/site, with those that 
 bench-peers: setup ## measure retryd, the floor and other queues in turn; ROWS=, PEERS=, ROUNDS=, SCALE= choose
 	$(BIN)/python -m benchmarks.peers --rows "$(ROWS)" --peers "$(PEERS)" --rounds $(ROUNDS) --scale $(SCALE) \
 		$(if $(FRESH),--fresh) $(if $(TUNE),--tune)
+
+growth: setup ## measure retryd beside 10,000 to 10,000,000 retries that wait; ROWS=10000,100000 chooses
+	$(BIN)/python -m benchmarks.growth $(if $(ROWS),--rows $(ROWS))
 
 lock: setup ## write requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --extra server --extra speed --extra otel --output-file requirements/run.txt

@@ -1,0 +1,1 @@
+"""What retryd costs beside ten thousand retries that wait, and beside ten million."""

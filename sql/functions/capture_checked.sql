@@ -2,12 +2,17 @@
 -- and event_id with another event type or payload; nothing is stored for it).
 create or replace function retryd.capture_checked(events jsonb)
 returns table (index int, outcome text, ids bigint[])
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = retryd, pg_temp
 as $$
-    select s.index, s.outcome, s.ids
-    from retryd.store_events(retryd.read_events(capture_checked.events), true) s
-    order by s.index
+declare
+    stored record;
+begin
+    perform retryd.check_events(events);
+    select * into stored from retryd.store_events(events);
+    return query
+    select o.* from retryd.outcomes_of(events, stored.numbers, stored.ids, stored.owners) o order by o.index;
+end
 $$;
 
 revoke all on function retryd.capture_checked(jsonb) from public;

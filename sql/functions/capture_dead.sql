@@ -5,7 +5,10 @@ language plpgsql volatile security definer
 set search_path = retryd, pg_temp
 as $$
 declare
+    letter jsonb;
     item retryd.new_event;
+    number bigint;
+    moment constant timestamptz := retryd.now();
     problem text;
     new_id bigint;
 begin
@@ -13,19 +16,20 @@ begin
         raise exception using errcode = 'RT400',
             message = format('reason %s is not one of undecodable, loop', coalesce(quote_literal(reason), 'null'));
     end if;
-    item := (retryd.read_events(jsonb_build_array(
-        jsonb_build_object('event_type', 'unknown.failed') || coalesce(capture_dead.event, '{}'))))[1];
-    problem := retryd.event_problem(item);
+    letter := jsonb_build_object('event_type', 'unknown.failed') || coalesce(capture_dead.event, '{}');
+    problem := retryd.element_problem(letter);
     if problem is not null then
         raise exception using errcode = 'RT400', message = problem;
     end if;
+    item := jsonb_populate_record(null::retryd.new_event, letter);
+    number := nextval('retryd.retry_id_seq');
     with stored as (
         insert into retryd.failure_event (id, source, event_id, event_type, operation, correlation_id, payload,
             attributes, error_type, error_message, error_stack, captured_at, raw)
-        values (nextval('retryd.retry_id_seq'), coalesce(item.source, ''),
-            coalesce(item.event_id, retryd.new_event_id()), item.event_type, retryd.operation_of(item.event_type),
-            item.correlation_id, coalesce(item.payload, '{}'), coalesce(item.attributes, '{}'), item.error_type,
-            retryd.cut_text(item.error_message, 8192), retryd.cut_text(item.error_stack, 65536), retryd.now(),
+        values (number, coalesce(item.source, ''),
+            coalesce(item.event_id, retryd.event_id_prefix(moment) || lpad(to_hex(number), 12, '0')), item.event_type,
+            retryd.operation_of(item.event_type), item.correlation_id, coalesce(item.payload, '{}'), coalesce(item.attributes, '{}'), item.error_type,
+            retryd.cut_text(item.error_message, 8192), retryd.cut_text(item.error_stack, 65536), moment,
             capture_dead.raw)
         on conflict (source, event_id) do nothing
         returning failure_event.*

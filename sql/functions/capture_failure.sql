@@ -12,20 +12,20 @@ set search_path = retryd, pg_temp
 set plan_cache_mode = force_generic_plan  -- planning anew costs more than the call
 as $$
 declare
-    problem text := retryd.event_problem(row(
-        event_type, payload, event_id, source, correlation_id, error_type, error_message, error_stack, priority, ordering_key,
-        not_before, attributes)::retryd.new_event);
     new_operation constant text := retryd.operation_of(capture_failure.event_type);
     moment constant timestamptz := retryd.now();
     new_id bigint;
-    id bigint;
-    ids bigint[];
-    due timestamptz;
     parked text[];
-    somebody_sleeps boolean;
+    problem text;
 begin
-    if problem is not null then
-        raise exception using errcode = 'RT400', message = problem;
+    if retryd.ordinary_event(event_type, payload, event_id, source, correlation_id, error_type, priority, ordering_key,
+            not_before, attributes) is not true then
+        problem := retryd.event_problem(row(
+            event_type, payload, event_id, source, correlation_id, error_type, error_message, error_stack, priority,
+            ordering_key, not_before, attributes)::retryd.new_event);
+        if problem is not null then
+            raise exception using errcode = 'RT400', message = problem;
+        end if;
     end if;
     new_id := nextval('retryd.retry_id_seq');
 
@@ -53,31 +53,32 @@ begin
         end if;
     end if;
 
-    with queued as (
-        insert into retryd.retry_queue (id, event, handler, policy, priority, ordering_key, state, max_retries,
-            next_attempt_at, give_up_at)
-        select case r.nth when 1 then new_id else nextval('retryd.retry_id_seq') end, new_id, r.handler, r.policy,
-            coalesce(capture_failure.priority, r.priority, 5), capture_failure.ordering_key,
-            case when capture_failure.ordering_key is null or r.handler is null then 'pending' else 'parked' end, r.max_retries,
-            coalesce(capture_failure.not_before, moment + (r.low + random() * (r.high - r.low)) * interval '1 s'),
-            moment + r.max_age
-        from retryd.routes_of(new_operation) r
-        returning retry_queue.id, retry_queue.handler, retry_queue.state, retry_queue.next_attempt_at
-    )
-    select array_agg(q.id order by q.id), min(q.next_attempt_at), array_agg(q.handler) filter (where q.state = 'parked'),
-        exists (select from retryd.sleeper)
-    into ids, due, parked, somebody_sleeps
-    from queued q;
+    return query
+    insert into retryd.retry_queue (id, event, handler, policy, priority, ordering_key, state, max_retries, next_attempt_at,
+        give_up_at)
+    select case when r.is_first then new_id else nextval('retryd.retry_id_seq') end, new_id, r.handler, r.policy,
+        coalesce(capture_failure.priority, r.priority, 5), capture_failure.ordering_key,
+        case when capture_failure.ordering_key is null or r.handler is null then 'pending' else 'parked' end, r.max_retries,
+        coalesce(capture_failure.not_before, moment + (r.low + random() * (r.high - r.low)) * interval '1 s'),
+        moment + r.max_age
+    from retryd.routes_of(new_operation) r
+    order by r.handler
+    returning retry_queue.id;
 
-    if cardinality(parked) <= 64 and current_setting('transaction_isolation') = 'read committed' then
-        perform retryd.unpark_retries(parked, array_fill(capture_failure.ordering_key, array[cardinality(parked)]));
+    if capture_failure.ordering_key is not null and current_setting('transaction_isolation') = 'read committed' then
+        parked := array(
+            select q.handler
+            from retryd.retry_queue q
+            where (q.id = new_id or q.event = new_id and q.event <> q.id) and q.state = 'parked');
+        if cardinality(parked) between 1 and 64 then
+            perform retryd.unpark_retries(parked, array_fill(capture_failure.ordering_key, array[cardinality(parked)]));
+        end if;
     end if;
-    if somebody_sleeps then
-        perform retryd.ring(due);
+    if exists (select from retryd.sleeper) then
+        perform retryd.ring(min(q.next_attempt_at))
+        from retryd.retry_queue q
+        where q.id = new_id or q.event = new_id and q.event <> q.id;
     end if;
-    foreach id in array ids loop
-        return next id;
-    end loop;
 end
 $$;
 

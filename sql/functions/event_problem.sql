@@ -1,21 +1,13 @@
--- What is wrong with a failure event, or null: the limits of every door, checked before anything is written. An ordinary
--- event is let through by its first question: where a body is that small, no number in it has 308 digits, nothing nests
--- that deep. (Some compressed bodies are small and grow.)
+-- What is wrong with a failure event, or null: the limits of every door, checked before anything is written.
 create or replace function retryd.event_problem(event retryd.new_event) returns text
 language plpgsql stable parallel safe
 set search_path = retryd, pg_temp
 as $$
 begin
-    if event.event_type ~ '^[A-Za-z0-9_:-]([A-Za-z0-9_.:-]*[A-Za-z0-9_:-])?$' and length(event.event_type) <= 200
-            and (event.payload is null or pg_column_size(event.payload) <= 500
-                and pg_column_compression(event.payload) is null and octet_length(event.payload::text) <= 308)
-            and (event.attributes is null or event.attributes = '{}')
-            and event.event_id is null and event.source is null and event.correlation_id is null
-            and event.error_type is null and event.ordering_key is null and event.priority is null
-            and event.not_before is null then
+    if retryd.ordinary_event(event.event_type, event.payload, event.event_id, event.source, event.correlation_id,
+            event.error_type, event.priority, event.ordering_key, event.not_before, event.attributes) then
         return null;
-    end if;
-    if event.event_type is null then
+    elsif event.event_type is null then
         return 'event_type is missing; name what failed, such as sql.query.failed';
     elsif length(event.event_type) > 200 then
         return format('event_type has %s characters, at most 200 are allowed', length(event.event_type));

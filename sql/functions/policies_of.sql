@@ -5,13 +5,13 @@ language sql stable
 as $$
     select p.*
     from retryd.retry_policy p
-    left join lateral (
-        select max(length(replace(pattern, '*', ''))) as literal
-        from unnest(p.match) pattern
-        where retryd.matches(pattern, policies_of.operation)
-    ) best on true
-    where p.name = policies_of.handler_policy or best.literal is not null or p.name = 'default'
-    order by p.name = policies_of.handler_policy desc nulls last, best.literal desc nulls last, p.name
+    where p.name = policies_of.handler_policy or p.name = 'default' or retryd.matches_any(p.match, policies_of.operation)
+    order by p.name = policies_of.handler_policy desc nulls last,
+        case
+            when not retryd.matches_any(p.match, policies_of.operation) then null
+            when cardinality(p.match) = 1 then length(replace(p.match[1], '*', ''))
+            else retryd.literal_match(p.match, policies_of.operation)
+        end desc nulls last, p.name
     limit 1
 $$;
 

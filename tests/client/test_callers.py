@@ -97,7 +97,7 @@ async def test_a_refusal_of_the_server_has_its_words_and_its_code(
     caller: Caller, connection: Connection
 ) -> None:
     await connection.execute(
-        "create or replace function retryd.read_events(events jsonb) returns retryd.new_event[]"
+        "create or replace function retryd.check_events(events jsonb) returns void"
         " language plpgsql as $$ begin"
         " raise 'not %', 'today' using errcode = case when events = '[]' then 'RT404' else 'RT400'"
         " end, detail = 'a detail', hint = 'a hint'; end $$"

@@ -52,6 +52,8 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "number with 309 decimals": ({"payload": f"[0.{'1' * 309}]"}, "more than 308 digits"),
     "number bomb": ({"payload": BOMB}, "more than 308 digits"),
     "a thousand number bombs": ({"payload": f"[{', '.join(['1e131071'] * 1000)}]"}, "308 digits"),
+    "zero with 309 decimals": ({"payload": f"[0.{'0' * 309}]"}, "more than 308 digits"),
+    "zero with an exponent": ({"payload": "[0e-400]"}, "more than 308 digits"),
     "infinite as a float": ({"payload": "[1e400]"}, "more than 308 digits"),
     "tiny number": ({"payload": "[1e-16000]"}, "more than 308 digits"),
     "number bomb below keys": ({"payload": f'{{"a": {{"b": {BOMB}}}}}'}, "308 digits"),
@@ -178,6 +180,23 @@ async def test_a_bulk_of_another_shape_is_refused(
 ) -> None:
     with refused("RT400", saying):
         await sql.rows("capture_failures", events=events)
+    assert await sql.count("failure_event") == 0
+
+
+async def test_a_body_that_is_small_only_where_it_is_stored_is_measured_as_text(
+    sql: Doors, connection: Connection
+) -> None:
+    await connection.execute("create temp table body (value jsonb, deep jsonb)")
+    await connection.execute(
+        "insert into body select to_jsonb(repeat('x', 1048577)), $1::text::jsonb",
+        "[" * 300 + "]" * 300,
+    )
+    assert await connection.fetchval("select pg_column_size(value) < 20000 from body")
+    for column, saying in (("value", "1048579 bytes as text"), ("deep", "deeper than 64 levels")):
+        with refused("RT400", saying):
+            await connection.execute(
+                f"select retryd.capture_failure('work.do', {column}) from body"
+            )
     assert await sql.count("failure_event") == 0
 
 
@@ -336,3 +355,38 @@ async def test_sql_and_python_take_the_same_event_types(text: str, sql: Doors) -
 async def test_sql_and_python_name_the_same_operation(parts: list[str], sql: Doors) -> None:
     event_type = ".".join(parts)
     assert await sql.one("operation_of", event_type=event_type) == operation_of(event_type)
+
+
+json_values: st.SearchStrategy[object] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('aä\n"', max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab", max_size=3), inner),
+    max_leaves=30,
+)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    value=json_values
+    | st.integers(55, 68).map(lambda levels: json.loads("[" * levels + "]" * levels))
+)
+async def test_what_is_let_through_at_a_glance_stands_a_closer_look(
+    value: object, sql: Doors
+) -> None:
+    body = json.dumps(value)
+    row = await sql.connection.fetchrow(
+        "select retryd.ordinary_event('a', b, null, null, null, null, null, null, null, null)"
+        " as fine, retryd.json_problem('payload', b, 1048576) as problem"
+        " from (select $1::text::jsonb as b) body",
+        body,
+    )
+    assert row is not None
+    assert row["problem"] is None or row["fine"] is False
+    assert row["fine"] is True or len(body) > 100 or "e" in body  # written out, 1e300 is long

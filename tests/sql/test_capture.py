@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -224,6 +225,56 @@ async def test_in_a_bulk_absent_and_null_keys_mean_the_default(sql: Doors) -> No
         "",
         5,
     )
+
+
+async def test_an_id_is_made_for_an_event_without_one_a_uuid_in_the_order_of_time(
+    sql: Doors, connection: Connection
+) -> None:
+    await sql.capture()
+    await sql.capture_all(*[{"event_type": "work.do"}] * 50)
+    await sql.capture()
+    rows = await connection.fetch("select event_id from retryd.failure_event order by id")
+    made = [row[0] for row in rows]
+    assert len(set(made)) == 52
+    assert all(str(UUID(text)) == text and UUID(text).version == 7 for text in made)
+    assert all(UUID(text).variant == RFC_4122 for text in made)
+    assert made[1:51] == sorted(made[1:51])
+    milliseconds = [UUID(text).int >> 80 for text in made]
+    assert milliseconds == sorted(milliseconds)
+    captured = await connection.fetchval(
+        "select floor(extract(epoch from captured_at) * 1000)::bigint"
+        " from retryd.failure_event order by id limit 1"
+    )
+    assert abs(milliseconds[0] - captured) <= 1
+
+
+async def test_a_bulk_takes_events_with_and_without_ids_in_any_mixture(sql: Doors) -> None:
+    await sql.register("mail", "work.mail")
+    known = await sql.capture(event_id="known")
+    events: list[dict[str, object]] = [
+        {"event_type": "work.do"},
+        {"event_type": "work.mail", "event_id": "b", "ordering_key": "k"},
+        {"event_type": "work.do", "event_id": "known"},
+        {"event_type": "stray", "error_message": "x" * 9000, "priority": 1},
+        {"event_type": "work.mail", "event_id": "a", "not_before": "2000-01-01", "source": "s"},
+    ]
+    ids = await sql.capture_all(*events)
+    rows = [await sql.row("retries", number) for number in ids]
+    assert [row and (row["operation"], row["handler"]) for row in rows] == [
+        ("work.do", "work"),
+        ("work.mail", "mail"),
+        ("work.mail", "work"),
+        ("work.do", "work"),
+        ("stray", None),
+        ("work.mail", "mail"),
+        ("work.mail", "work"),
+    ]
+    assert ids[3] == known
+    assert [row and row["state"] for row in rows] == ["pending"] * 7
+    stray = rows[4]
+    assert stray is not None
+    assert stray["priority"] == 1
+    assert str(stray["error_message"]).endswith("[cut]")
 
 
 async def test_an_empty_bulk_is_fine(sql: Doors) -> None:

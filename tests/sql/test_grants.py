@@ -33,7 +33,12 @@ INLINED = {
     "operation_of",
     "retries_of_event",
     "now",
-    "new_event_id",
+    "event_id_prefix",
+    "matches_any",
+    "ordinary_event",
+    "policies_of",
+    "routes_of",
+    "waiting_priorities",
 }
 
 

@@ -147,3 +147,21 @@ async def test_events_are_forgotten_in_batches(sql: Doors, clock: Clock) -> None
     await sql.one("prune_archive", older_than=DAY)
     counts = [await sql.one("prune_events", older_than=DAY, batch_size=2) for _ in range(3)]
     assert counts == [2, 1, 0]
+
+
+async def test_pruning_goes_on_behind_a_thousand_events_that_stay(
+    sql: Doors, connection: Connection, clock: Clock
+) -> None:
+    await sql.capture_all(*[{"event_type": "work.do"}] * 1_100)
+    await connection.execute(  # what ended and went from the archive leaves such events: no books
+        "alter table retryd.failure_event disable trigger books;"
+        "insert into retryd.failure_event"
+        " (id, event_id, event_type, operation, payload, attributes, captured_at)"
+        " select nextval('retryd.retry_id_seq'), 'e' || g, 'gone', 'gone', '{}', '{}', retryd.now()"
+        " from generate_series(1, 1100) g"
+    )
+    assert await sql.one("prune_events", older_than=DAY, batch_size=None) == 0
+    await clock.advance(2 * DAY.total_seconds())
+    assert await sql.one("prune_events", older_than=DAY, batch_size=700) == 700
+    assert await sql.one("prune_events", older_than=DAY, batch_size=None) == 400
+    assert await sql.count("failure_event") == 1_100

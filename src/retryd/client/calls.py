@@ -8,13 +8,13 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from retryd.client.event import checked, encode_batch
+from retryd.client.event import encode_batch, said
 
-CAPTURE: Final = (
-    "select * from retryd.capture_failure({}, cast({} as jsonb), {}, {}, {}, {}, {}, {},"
-    " cast({} as int), {}, cast({} as timestamptz), cast({} as jsonb))"
-)
+CAPTURE: Final = "select * from retryd.capture_failure({})"
 CAPTURE_MANY: Final = "select * from retryd.capture_failures(cast({} as jsonb))"
+TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"payload": "jsonb", "attributes": "jsonb", "priority": "int", "not_before": "timestamptz"}
+)
 
 # The paramstyles of PEP 249 and the one of PostgreSQL itself: the n-th placeholder, from 1.
 PLACEHOLDERS: Final[Mapping[str, Callable[[int], str]]] = MappingProxyType(
@@ -53,12 +53,20 @@ class Call:
 
 def call_of(event: Mapping[str, Any]) -> Call:
     """Make the call that captures an event. Raises Refused."""
-    return Call(CAPTURE, tuple(map(_text, checked(event).values())))
+    arguments = said(event)
+    return Call(_capture(tuple(arguments)), tuple(map(_text, arguments.values())))
 
 
 def call_of_many(events: Iterable[Mapping[str, Any]]) -> Call:
     """Make the call that captures many events or none. Raises Refused with the bad one's index."""
     return Call(CAPTURE_MANY, (encode_batch(events),))
+
+
+@lru_cache
+def _capture(names: tuple[str, ...]) -> str:
+    """Write the call with these arguments and no others: each costs on both sides."""
+    arguments = (f"{name} => cast({{}} as {TYPES.get(name, 'text')})" for name in names)
+    return CAPTURE.format(", ".join(arguments))
 
 
 @lru_cache

@@ -65,10 +65,10 @@ def is_async(thing: Any) -> bool:
     """Tell whether it is an asynchronous connection."""
     if isinstance(thing, type):
         return False
+    if can(thing, "fetch") or can(thing, "run_sync"):
+        return True
     executes = inspect.iscoroutinefunction(getattr(thing, "execute", None))
-    psycopg = executes and hasattr(driver_of(thing), "AsyncCursor")
-    session = executes and is_session(thing)
-    return can(thing, "fetch") or can(thing, "run_sync") or psycopg or session
+    return executes and (hasattr(driver_of(thing), "AsyncCursor") or is_session(thing))
 
 
 def is_sync(thing: Any) -> bool:

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
 from retryd.client.trace import current_trace
 from retryd.domain.errors import Refused
+from retryd.domain.json_text import encode_plain
 from retryd.domain.limits import (
     ATTRIBUTES_BYTES,
     CAPTURE_EVENTS,
     ERROR_MESSAGE_BYTES,
     ERROR_STACK_BYTES,
-    PAYLOAD_BYTES,
     check_event_type,
     check_key,
     check_priority,
@@ -45,7 +46,26 @@ class Details(TypedDict, total=False):
 
 
 KEYS: Final = ("event_id", "source", "correlation_id", "error_type", "ordering_key")
-ARGUMENTS: Final = {"event_type", "payload", *Details.__annotations__}
+BODY: Final = frozenset({"event_type", "payload"})
+NAMES: Final = BODY | Details.__annotations__.keys()
+JSON: Final = frozenset({"payload", "attributes"})
+ERROR: Final = frozenset({"error", "error_type", "error_message", "error_stack"})
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "event_type": None,
+        "payload": "{}",
+        "event_id": None,
+        "source": None,
+        "correlation_id": None,
+        "error_type": None,
+        "error_message": None,
+        "error_stack": None,
+        "priority": None,
+        "ordering_key": None,
+        "not_before": None,
+        "attributes": "{}",
+    }
+)
 
 
 def encode_batch(events: Iterable[Mapping[str, Any]]) -> str:
@@ -57,7 +77,7 @@ def encode_batch(events: Iterable[Mapping[str, Any]]) -> str:
     texts = []
     for index, event in enumerate(batch):
         try:
-            texts.append(encoded(checked(event)))
+            texts.append(encoded(said(event)))
         except Refused as refused:
             message = f"event {index}: {refused}"
             raise Refused(message, refused.sqlstate) from refused
@@ -65,47 +85,58 @@ def encode_batch(events: Iterable[Mapping[str, Any]]) -> str:
 
 
 def encoded(event: Mapping[str, Any]) -> str:
-    """Return a checked event as a JSON object; payload and attributes are JSON text already."""
-    members = []
-    for key, value in event.items():
-        if value is None:
-            continue
-        ready = key in {"payload", "attributes"}
-        text = value if ready else encode_json(key, value, PAYLOAD_BYTES, 1)
-        members.append(f'"{key}":{text}')
+    """Return what an event says as a JSON object; payload and attributes are JSON text already."""
+    members = [
+        f'"{key}":{value if key in JSON else encode_plain(value)}' for key, value in event.items()
+    ]
     return f"{{{','.join(members)}}}"
 
 
 def checked(event: object) -> dict[str, Any]:
-    """Return the arguments of `capture_failure` in their order, checked. Raises Refused."""
+    """Return all arguments of `capture_failure` in their order, checked. Raises Refused."""
+    return {**NOTHING, **said(event)}
+
+
+def said(event: object) -> dict[str, Any]:
+    """Return the arguments of `capture_failure` that an event gives, checked. Raises Refused.
+
+    The others have their defaults: each that is sent costs on both sides.
+    """
     if not isinstance(event, Mapping):
         message = f"an event is a mapping, not of type {type(event).__name__}"
         raise Refused(message)
-    unknown = [key for key in event if key not in ARGUMENTS]
-    if unknown:
-        message = f"unknown key {unknown[0]!r}; an event has {', '.join(sorted(ARGUMENTS))}"
+    if not event.keys() <= NAMES:
+        unknown = next(key for key in event if key not in NAMES)
+        message = f"unknown key {unknown!r}; an event has {', '.join(sorted(NAMES))}"
         raise Refused(message)
-    check_event_type(event.get("event_type"))
-    texts = error_texts(event)
+    event_type, payload = event.get("event_type"), event.get("payload")
+    check_event_type(event_type)
+    found = {"event_type": event_type}
+    if payload is not None:
+        found["payload"] = encode_json("payload", payload)
+    details = {key: event[key] for key in event if key not in BODY and event[key] is not None}
+    if details:
+        found |= said_beside(details)
+    attributes = attributes_text(details.get("attributes"))
+    if attributes != "{}":
+        found["attributes"] = attributes
+    return found
+
+
+def said_beside(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return details of an event that are given, but its attributes, checked. Raises Refused."""
+    found = {key: details[key] for key in KEYS if key in details}
+    if not ERROR.isdisjoint(details):
+        found |= error_texts(details)
     for key in KEYS:
-        value = texts[key] if key == "error_type" else event.get(key)
-        if value is not None:
-            check_key(key, value)
-    if event.get("priority") is not None:
-        check_priority(event["priority"])
-    payload = event.get("payload")
-    return {
-        "event_type": event["event_type"],
-        "payload": encode_json("payload", {} if payload is None else payload, PAYLOAD_BYTES),
-        "event_id": event.get("event_id"),
-        "source": event.get("source"),
-        "correlation_id": event.get("correlation_id"),
-        **texts,
-        "priority": event.get("priority"),
-        "ordering_key": event.get("ordering_key"),
-        "not_before": instant(event.get("not_before")),
-        "attributes": attributes_text(event.get("attributes")),
-    }
+        if key in found:
+            check_key(key, found[key])
+    if "priority" in details:
+        check_priority(details["priority"])
+        found["priority"] = details["priority"]
+    if "not_before" in details:
+        found["not_before"] = instant(details["not_before"])
+    return found
 
 
 def attributes_text(attributes: object) -> str:
@@ -113,15 +144,15 @@ def attributes_text(attributes: object) -> str:
     if not isinstance(attributes, Mapping | None):
         message = "attributes must be a mapping"
         raise Refused(message)
-    given = dict(attributes or {})
-    trace = {} if "traceparent" in given else current_trace()
+    told = dict(attributes or {})
+    trace = {} if "traceparent" in told else current_trace()
     if trace:
-        with suppress(Refused):  # there may be room for what is given, and no more
-            return encode_json("attributes", {**trace, **given}, ATTRIBUTES_BYTES)
-    return encode_json("attributes", given, ATTRIBUTES_BYTES)
+        with suppress(Refused):  # there may be room for what is told, and no more
+            return encode_json("attributes", {**trace, **told}, ATTRIBUTES_BYTES)
+    return encode_json("attributes", told, ATTRIBUTES_BYTES) if told else "{}"
 
 
-def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
+def error_texts(event: Mapping[str, Any]) -> dict[str, str]:
     """Return type, message and stack of the error: what is given, else what the exception says."""
     for key in ("error_message", "error_stack"):
         if not isinstance(event.get(key), str | None):
@@ -135,17 +166,16 @@ def error_texts(event: Mapping[str, Any]) -> dict[str, str | None]:
         kind = found.error_type if kind is None else kind
         message = found.message if message is None else message
         stack = found.stack if stack is None else stack
-    return {
+    texts = {
         "error_type": kind,
         "error_message": None if message is None else cut(message, ERROR_MESSAGE_BYTES),
         "error_stack": None if stack is None else cut(stack, ERROR_STACK_BYTES),
     }
+    return {key: text for key, text in texts.items() if text is not None}
 
 
-def instant(value: object) -> str | None:
+def instant(value: object) -> str:
     """Return a time with its zone as text in UTC. Raises Refused for any other value."""
-    if value is None:
-        return None
     if not isinstance(value, datetime) or value.utcoffset() is None:
         message = "not_before must be a datetime with a time zone, such as datetime.now(UTC)"
         raise Refused(message)

@@ -13,6 +13,11 @@ from typing import Any, Final, NoReturn
 _MARK: Final = "\x00"
 _MARKED: Final = re.compile(r'"\\u0000([-+0-9.eE]+)\\u0000"')
 
+encode_plain: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+"""Encodes what is of plain types and does not contain itself, compactly and in no time."""
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenNumber:

@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 from retryd.domain.errors import Refused
-from retryd.domain.json_text import WrittenNumber, write_json
+from retryd.domain.json_text import WrittenNumber, encode_plain, write_json
 
 EVENT_TYPE_LENGTH: Final = 200
 KEY_BYTES: Final = 255
@@ -34,6 +35,14 @@ _NEVER_EMPTY = {"event_id", "ordering_key"}
 _NUMBER_BOUND = 10**NUMBER_DIGITS
 _TOO_MANY_DIGITS = f"has more than {NUMBER_DIGITS} digits written out: give text"
 
+_BYTES_AT_MOST = 5  # of a character of JSON: four, and a space that PostgreSQL puts behind it
+_ORDINARY_PARTS = 1_000
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+_TEXT = frozenset({str})
+_EXPONENT = re.compile("[0-9]e[-+][0-9]")
+_STRIDE = 34  # 309 digits in a row have at least nine on each 34th place
+_DIGITS = re.compile("[0-9]{9}")
+
 _Trail: TypeAlias = "tuple[_Trail, str | int] | None"
 
 
@@ -41,6 +50,11 @@ def check_event_type(text: object) -> None:
     """Refuse what is no event type: 1 to 200 of `[A-Za-z0-9_.:-]`, no dot at either end."""
     if not isinstance(text, str):
         raise Refused(f"event_type is of type {type(text).__name__}: give text")
+    _check_event_type(text)
+
+
+@lru_cache
+def _check_event_type(text: str) -> None:
     if not 0 < len(text) <= EVENT_TYPE_LENGTH:
         raise Refused(f"event_type has {len(text)} characters: give 1 to {EVENT_TYPE_LENGTH}")
     if not _EVENT_TYPE.fullmatch(text):
@@ -78,7 +92,10 @@ def cut(text: str, limit: int) -> str:
     A text that is too long ends with the mark; NUL and lone surrogates become U+FFFD. Cutting a
     cut text changes nothing.
     """
-    head = _UNSTORABLE.sub("\ufffd", text[: limit + 1])
+    head = text[: limit + 1]
+    if len(head) <= limit and head.isascii() and "\x00" not in head:
+        return head
+    head = _UNSTORABLE.sub("\ufffd", head)
     encoded = head.encode()
     if len(encoded) <= limit:
         return head
@@ -93,11 +110,50 @@ def encode_json(
     Its size is that of the text that PostgreSQL makes of it, with a space behind each `,` and `:`
     and all digits of `1e300` written out, so what passes here passes the SQL door.
     """
+    if max_depth == JSON_DEPTH and (ordinary := ordinary_json(value, max_bytes)) is not None:
+        return ordinary
     growth = check_json(name, value, max_bytes, max_depth)
     text = write_json(value, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) + growth > max_bytes:
         raise _too_large(name, max_bytes)
     return text
+
+
+def ordinary_json(root: object, max_bytes: int) -> str | None:
+    """Encode a small value of usual types that surely fits; None: it needs a closer look.
+
+    Most values are such, and to look at each of their parts costs more than all else in a capture.
+    """
+    containers: list[Any] = [root]
+    parts = 0
+    for value in containers:  # which grows meanwhile
+        kind = type(value)
+        if kind is dict and _TEXT.issuperset(map(type, value)):
+            children = value.values()
+        elif kind is list:
+            children = value
+        elif value is root and kind in _ATOMS:
+            break
+        else:
+            return None
+        parts += len(value)
+        if parts > _ORDINARY_PARTS:
+            return None
+        if not _ATOMS.issuperset(map(type, children)):
+            containers += [child for child in children if type(child) not in _ATOMS]
+    try:
+        text = encode_plain(root)
+    except (ValueError, RecursionError):  # NaN, or an integer of thousands of digits; or too deep
+        return None
+    fits = (
+        _BYTES_AT_MOST * len(text) <= max_bytes
+        and text.count("[") + text.count("{") <= JSON_DEPTH
+        and "\\u0000" not in text
+        and (text.isascii() or not _UNSTORABLE.search(text))
+        and not _DIGITS.search(text[::_STRIDE])
+        and not (("e-" in text or "e+" in text) and _EXPONENT.search(text))
+    )
+    return text if fits else None
 
 
 def check_json(name: str, root: object, max_bytes: int, max_depth: int) -> int:

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 
 from retryd.domain import limits
 from retryd.domain.errors import Refused
+from retryd.domain.json_text import write_json
 from retryd.domain.limits import (
     CUT_MARK,
     check_event_type,
+    check_json,
     check_key,
     check_priority,
     cut,
     encode_json,
+    ordinary_json,
 )
 
 storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
@@ -264,3 +267,39 @@ def test_a_refusal_stays_short_and_shows_no_value() -> None:
 def test_attributes_have_a_limit_of_their_own() -> None:
     with pytest.raises(Refused, match=r"^attributes is larger than 16384 bytes"):
         encode_json("attributes", {"a": "x" * 16_384}, limits.ATTRIBUTES_BYTES)
+
+
+@given(plain_json | numbers | st.lists(numbers) | st.text())
+@example([10**308])
+@example([10**307] * 40)
+@example({"a": "9" * 400})
+@example([1e-5, "e-", "1e+3"])
+@example([["\x00"]])
+@example("\ud800")
+@example(nested(64))
+@example(nested(65))
+@example({1: 2})
+@example("x" * 4_000)
+def test_what_is_encoded_at_a_glance_stands_a_closer_look(value: object) -> None:
+    text = ordinary_json(value, limits.ATTRIBUTES_BYTES)
+    if text is not None:
+        growth = check_json("it", value, limits.ATTRIBUTES_BYTES, limits.JSON_DEPTH)
+        assert text == write_json(value, ensure_ascii=False, separators=(",", ":"))
+        assert len(text.encode()) + growth <= limits.ATTRIBUTES_BYTES
+
+
+def test_a_usual_payload_is_encoded_at_a_glance() -> None:
+    order = {"order": 7, "lines": [{"sku": "ä-1", "price": 9.95, "n": 2}] * 20, "note": None}
+    assert ordinary_json(order, limits.PAYLOAD_BYTES) == json.dumps(
+        order, ensure_ascii=False, separators=(",", ":")
+    )
+
+
+def test_what_contains_itself_or_is_endless_gets_the_closer_look() -> None:
+    ring: list[Any] = [1]
+    ring.append(ring)
+    tree: Any = []
+    for _ in range(50):
+        tree = [tree, tree]
+    for value in (ring, tree, nested(100_000)):
+        assert ordinary_json(value, limits.PAYLOAD_BYTES) is None

@@ -12,17 +12,22 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+GONE = """
+drop function if exists retryd.claim_row(retryd.retry_queue, retryd.failure_event);
+"""
+
 # What stays of the functions is this version's: `retryd migrate` of the older one puts its own in their place.
 DROP = """
 drop function if exists retryd.claim_retries(text, int, interval, text[], int[], timestamptz[], bigint[]);
+drop function if exists retryd.claim_row(retryd.retry_queue, retryd.failure_event, timestamptz);
 drop function if exists retryd.look_ahead(text, text[], float8);
 drop function if exists retryd.rescue_retries(text, int, interval, interval);
 """
 
 
 def upgrade(script: Script) -> None:
-    """Change nothing: functions come with every `migrate`."""
-    del script
+    """Drop what has another shape now: functions come with every `migrate`."""
+    script.run(GONE)
 
 
 def downgrade(script: Script) -> None:

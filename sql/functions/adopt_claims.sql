@@ -35,7 +35,7 @@ begin
     select b.*
     from retryd.failure_event e
     join taken t on t.event = e.id
-    cross join lateral retryd.claim_row(t, e) b
+    cross join lateral retryd.claim_row(t, e, e.captured_at) b
     where e.id = any(array(select m.event from missed m))
     order by t.id;
 end

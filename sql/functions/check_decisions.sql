@@ -11,32 +11,36 @@ begin
     if cardinality(ids) is distinct from cardinality(tokens) or cardinality(ids) is distinct from cardinality(decisions) then
         raise exception 'ids, tokens and decisions must be arrays of one length' using errcode = 'RT400';
     end if;
-    select d into bad
-    from unnest(decisions) d
-    where d is null or d not in ('complete', 'cancel', 'reschedule', 'bury', 'release', 'snooze')
-    limit 1;
-    if found then
+    if not decisions <@ array['complete', 'cancel', 'reschedule', 'bury', 'release', 'snooze'] then
+        select d into bad
+        from unnest(decisions) d
+        where (d in ('complete', 'cancel', 'reschedule', 'bury', 'release', 'snooze')) is not true
+        limit 1;
         raise exception using errcode = 'RT400', message = format(
             'decision %s is not one of complete, cancel, reschedule, bury, release, snooze',
             coalesce(quote_literal(bad), 'null'));
     end if;
-    select i.reason into bad
-    from unnest(decisions, reasons) i (decision, reason)
-    where i.decision = 'bury' and (i.reason is null or i.reason not in (
-        'exhausted', 'rejected', 'expired', 'undecodable', 'worker_lost', 'snoozed_out', 'loop'))
-    limit 1;
-    if found then
-        raise exception using errcode = 'RT400', message = format(
-            'reason %s is not one of exhausted, rejected, expired, undecodable, worker_lost, snoozed_out, loop',
-            coalesce(quote_literal(bad), 'null'));
+    if 'bury' = any(decisions) then
+        select i.reason into bad
+        from unnest(decisions, reasons) i (decision, reason)
+        where i.decision = 'bury' and (i.reason is null or i.reason not in (
+            'exhausted', 'rejected', 'expired', 'undecodable', 'worker_lost', 'snoozed_out', 'loop'))
+        limit 1;
+        if found then
+            raise exception using errcode = 'RT400', message = format(
+                'reason %s is not one of exhausted, rejected, expired, undecodable, worker_lost, snoozed_out, loop',
+                coalesce(quote_literal(bad), 'null'));
+        end if;
     end if;
-    select o into bad
-    from unnest(outcomes) o
-    where o not in ('success', 'failure', 'snoozed', 'rejected', 'cancelled', 'lost')
-    limit 1;
-    if found then
-        raise exception using errcode = 'RT400', message = format(
-            'outcome %s is not one of success, failure, snoozed, rejected, cancelled, lost', quote_literal(bad));
+    if not outcomes <@ array['success', 'failure', 'snoozed', 'rejected', 'cancelled', 'lost'] then  -- nulls are fine
+        select o into bad
+        from unnest(outcomes) o
+        where o not in ('success', 'failure', 'snoozed', 'rejected', 'cancelled', 'lost')
+        limit 1;
+        if found then
+            raise exception using errcode = 'RT400', message = format(
+                'outcome %s is not one of success, failure, snoozed, rejected, cancelled, lost', quote_literal(bad));
+        end if;
     end if;
 end
 $$;

@@ -52,12 +52,12 @@ begin
         returning q.*
     )
     select b.*,
-        extract(epoch from (select retryd.now()) - greatest(t.next_attempt_at, e.captured_at))::float8,
+        date_part('epoch', (select retryd.now()) - greatest(t.next_attempt_at, e.captured_at)),
         least(t.next_attempt_at, (select retryd.now() - interval '0.25 s')),
         case when t.next_attempt_at <= (select retryd.now() - interval '0.25 s') then t.id else 0 end
     from retryd.failure_event e
     join taken t on t.event = e.id
-    cross join lateral retryd.claim_row(t, e) b
+    cross join lateral retryd.claim_row(t, e, e.captured_at) b
     where e.id = any(array(select p.event from picked p))
     order by b.priority, t.next_attempt_at, t.id;
 end

@@ -1,6 +1,7 @@
 -- One claimed retry as workers get it: the hot row, its body (an edited one in later lives), the failure that came in and
--- the last one of this life. Inlined into the claims, so it has no search_path of its own.
-create or replace function retryd.claim_row(q retryd.retry_queue, e retryd.failure_event)
+-- the last one of this life. Inlined into the claims, so it has no search_path of its own. captured_at is that of e: taken
+-- out of e inside the sub-select, it would have the whole row, payload included, copied for each retry.
+create or replace function retryd.claim_row(q retryd.retry_queue, e retryd.failure_event, captured_at timestamptz)
 returns table (
     id bigint, claim_token bigint, event_id text, event_type text, operation text, handler text, policy text,
     source text, correlation_id text, payload text, attributes text, error_type text, error_message text,
@@ -25,11 +26,11 @@ as $$
             select array[a.error_type, a.error_message]
             from retryd.retry_attempt a
             where a.retry = (q).id and a.life = (q).life and a.error_type is not null
-                and a.ended_at >= (e).captured_at and a.ended_at <= (select retryd.now())
+                and a.ended_at >= claim_row.captured_at and a.ended_at <= (select retryd.now())
             order by a.claim_token desc
             limit 1) end as error
         offset 0
     ) last
 $$;
 
-revoke all on function retryd.claim_row(retryd.retry_queue, retryd.failure_event) from public;
+revoke all on function retryd.claim_row(retryd.retry_queue, retryd.failure_event, timestamptz) from public;

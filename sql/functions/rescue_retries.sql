@@ -48,7 +48,7 @@ begin
     select b.*
     from taken t
     join retryd.failure_event e on e.id = t.event
-    cross join lateral retryd.claim_row(t, e) b;
+    cross join lateral retryd.claim_row(t, e, e.captured_at) b;
 end
 $$;
 

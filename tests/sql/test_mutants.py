@@ -33,8 +33,8 @@ MUTANTS = {
     "settlements are guarded by the id alone": [
         (
             SETTLE,
-            "join item i on i.id = l.id and i.token = l.claim_token",
-            "join item i on i.id = l.id",
+            ") l on i.id = l.id and i.token = l.claim_token",
+            ") l on i.id = l.id",
         )
     ],
     "a replay makes an old token current again": [

@@ -179,6 +179,21 @@ def test_a_settlement_does_not_pay_for_a_million_others(word: str, crowd: Crowd)
     assert crowd.buffers(SETTLE.format(word=word)) <= 20 * WRITES
 
 
+async def test_a_settlement_planned_without_dead_letters_does_not_read_those_that_come(
+    connection: Connection,
+) -> None:
+    settle = "select * from retryd.settle_retries('{1}', '{1}', '{complete}')"
+    await connection.execute("vacuum analyze retryd.dead_letter")  # known to be empty
+    await touched(connection, settle)
+    await connection.execute("""
+        insert into retryd.dead_letter
+            (id, event, policy, priority, max_retries, status, reason, dead_at)
+        select n, n, 'default', 5, 3, 'pending', 'rejected', retryd.now()
+        from generate_series(1, 20000) n
+    """)
+    assert await touched(connection, settle) <= WRITES
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -49,11 +49,19 @@ class SharedConnection(Plain):
 
 
 class Pool:
-    """A bounded set of connections, made when they are needed and replaced when they break."""
+    """A bounded set of connections, made when they are needed and replaced when they break.
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], reach: Reach | None = None) -> None:
+    With `keeps` there is one, for one user, that is not given back as long as it works: taking it
+    from the driver's pool and giving it back costs several turns of a busy event loop.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], reach: Reach | None = None, *, keeps: bool = False
+    ) -> None:
         self._pool = pool
         self._reach = reach
+        self._keeps = keeps
+        self._kept: PoolConnectionProxy[asyncpg.Record] | None = None
 
     @property
     def open(self) -> int:
@@ -63,7 +71,7 @@ class Pool:
     @property
     def idle(self) -> int:
         """How many of them nobody uses."""
-        return self._pool.get_idle_size()
+        return self._pool.get_idle_size() + (self._kept is not None)
 
     @property
     def largest(self) -> int:
@@ -99,7 +107,8 @@ class Pool:
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-        connection = await self._acquire()
+        kept, self._kept = self._kept, None
+        connection = kept if kept is not None and works(kept) else await self._acquire()
         try:
             yield cast("asyncpg.Connection[asyncpg.Record]", connection)
         except BaseException:
@@ -107,7 +116,10 @@ class Pool:
             with suppress(Exception):
                 await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
             raise
-        await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
+        if self._keeps:
+            self._kept = connection
+        else:
+            await self._pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
 
     async def _acquire(self) -> PoolConnectionProxy[asyncpg.Record]:
         try:
@@ -132,6 +144,14 @@ class Pool:
         """Run one statement and return the first value of its first row."""
         async with self.connection() as connection:
             return await connection.fetchval(query, *arguments, timeout=within)
+
+
+def works(connection: PoolConnectionProxy[asyncpg.Record]) -> bool:
+    """Tell whether a connection was still open when something was last heard of it."""
+    try:
+        return not cast("asyncpg.Connection[asyncpg.Record]", connection).is_closed()
+    except asyncpg.InterfaceError:  # it broke, and the driver has taken it back by itself
+        return False
 
 
 @asynccontextmanager
@@ -173,7 +193,7 @@ async def open_pool(
             target_session_attrs=SessionAttribute.read_write if writable else SessionAttribute.any,
         )
     try:
-        yield Pool(pool, reach)
+        yield Pool(pool, reach, keeps=reserved)
     finally:
         pool.terminate()
 

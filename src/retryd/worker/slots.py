@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Task: TypeAlias = asyncio.Task[None]
 
 # How long work that never waits may keep the event loop.
-TURN_SECONDS = 0.002
+TURN_SECONDS = 0.0005
 # So many slots begin at once. Each that does lets one more begin: while work waits, all come to
 # their turn; while it only computes, a few of them do it all, and nobody wakes the others for it.
 WOKEN_AT_ONCE = 8
@@ -48,6 +48,7 @@ class Slots:
     def put(self, claimed: Iterable[Held]) -> None:
         """Work on these as slots get free."""
         self._waiting.extend(claimed)
+        self._turn_ends = time.monotonic() + TURN_SECONDS
         for _ in range(WOKEN_AT_ONCE):
             self._wake_one()
 

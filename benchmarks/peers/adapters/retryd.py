@@ -74,8 +74,8 @@ class Adapter:
 
     left = "select count(*) from retryd.retry_queue where next_attempt_at <= retryd.now()"
     candidates: Sequence[Settings] = (
+        {"worker_count": 500, "batch_size": 500},
         {"worker_count": 300, "batch_size": 600},
-        {"worker_count": 200, "batch_size": 400},
         {"worker_count": 1000, "batch_size": 2000},
     )
     defaults: Mapping[str, Any] = {}

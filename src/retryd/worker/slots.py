@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     Task: TypeAlias = asyncio.Task[None]
 
-# How long work that never waits may keep the event loop.
-TURN_SECONDS = 0.0005
+# How long work that never waits may keep the event loop, until all else had its turn.
+TURN_SECONDS = 0.001
 # So many slots begin at once. Each that does lets one more begin: while work waits, all come to
 # their turn; while it only computes, a few of them do it all, and nobody wakes the others for it.
 WOKEN_AT_ONCE = 8
@@ -31,6 +31,7 @@ class Slots:
         self._idle: list[asyncio.Future[None]] = []
         self._woken = 0
         self._turn_ends = 0.0
+        self._turn_comes = False
         self._closed = False
         self._tasks: list[Task] = []
 
@@ -48,7 +49,7 @@ class Slots:
     def put(self, claimed: Iterable[Held]) -> None:
         """Work on these as slots get free."""
         self._waiting.extend(claimed)
-        self._turn_ends = time.monotonic() + TURN_SECONDS
+        self._let_a_turn_begin()
         for _ in range(WOKEN_AT_ONCE):
             self._wake_one()
 
@@ -78,8 +79,18 @@ class Slots:
             self._wake_one()
             await self._work(held, task)
             if time.monotonic() >= self._turn_ends:
+                self._let_a_turn_begin()
                 await asyncio.sleep(0)
-                self._turn_ends = time.monotonic() + TURN_SECONDS
+
+    def _let_a_turn_begin(self) -> None:
+        """Begin a turn of all slots once the event loop has done what else is to be done now."""
+        if not self._turn_comes:
+            self._turn_comes = True
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._turn_comes = False
+        self._turn_ends = time.monotonic() + TURN_SECONDS
 
     def _wake_one(self) -> None:
         """Let one more slot see to what waits, if there is one and few are just coming."""

@@ -21,11 +21,11 @@ with clock as materialized (
             select from retryd.worker w where w.handlers ? l.handler and w.seen_at > c.at - interval '1 min')
     group by l.handler
     union all
-    select 'nearly_exhausted', 'warning', q.handler,
-        format('%s retries have one attempt left', count(*)), min(q.next_attempt_at)
-    from retryd.retry_queue q
-    where q.state = 'pending' and q.attempt > 0 and q.attempt - q.lost_attempts = q.max_retries - 1
-    group by q.handler
+    select 'nearly_exhausted', 'warning', l.handler,
+        format('%s retries have one attempt left', sum(l.nearly_exhausted)), min(l.nearly_exhausted_due_at)
+    from lane l
+    where l.nearly_exhausted > 0
+    group by l.handler
     union all
     select 'dead_letters_growing', 'critical', d.handler,
         format('%s died in the last hour', count(*)), min(d.dead_at)

@@ -28,7 +28,8 @@ COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 RELEASE_TIMEOUT_SECONDS = 2.0
 IDLE_SECONDS = 300.0
-SETTINGS = {"jit": "off", "timezone": "UTC"}
+# What is read for gauges and for people leaves processors to the work.
+SETTINGS = {"jit": "off", "timezone": "UTC", "max_parallel_workers_per_gather": "0"}
 STATEMENTS = 100
 LOCK_TIMEOUT = "2s"
 # Longer than a sign of life takes to be answered, where anything is answered at all.

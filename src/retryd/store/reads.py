@@ -130,6 +130,10 @@ class Reads:
         """Count dead letters per operation, handler, status and reason."""
         return await self._rows("dead_letter_stats")
 
+    async def dead_letter_depths(self) -> list[Row]:
+        """Count dead letters per status."""
+        return await self._rows("dead_letter_depths")
+
     async def handler_stats(self) -> list[Row]:
         """Return each registered handler, its retries now and its attempts of the last hour."""
         return await self._rows("handler_stats")

@@ -12,6 +12,7 @@ from typing_extensions import override
 from retryd.domain.errors import DatabaseUnavailable
 from retryd.ports import Depths
 from retryd.worker.service import Service
+from retryd.worker.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 15.0
 PATIENCE_SECONDS = 5.0
+# To count a million retries takes PostgreSQL some tenths of a second. Gauges are trusted for 60 s.
+LOOK_TIMES, LOOK_SECONDS = 9.0, 45.0
 
 logger = logging.getLogger("retryd.worker")
 
@@ -28,9 +31,12 @@ logger = logging.getLogger("retryd.worker")
 class GaugeReader(Service):
     """Every worker reads for itself: what they show is equal, whichever of them is asked.
 
-    A reading that takes longer than `patience_seconds` is broken off, in PostgreSQL as well. Tells
-    the log when another live worker means something else by the name of a handler of `serves`.
+    A fleet that starts together does not read together. Readings take a tenth of the time at most;
+    one that takes longer than `patience_seconds` is broken off, in PostgreSQL as well. Tells the
+    log when another live worker means something else by the name of a handler of `serves`.
     """
+
+    begins_within_seconds = 3.0
 
     def __init__(
         self,
@@ -45,15 +51,17 @@ class GaugeReader(Service):
         self._serves = frozenset(serves)
         self._patience_seconds = patience_seconds
         self._conflicts: frozenset[str] = frozenset()
+        self._looks = Share(LOOK_TIMES, LOOK_SECONDS)
 
     @override
     async def step(self) -> float:
         """Read once."""
         try:
-            async with asyncio.timeout(self._patience_seconds):
-                handlers = await self._reads.handler_activity()
-                dead = await self._reads.dead_letter_stats()
-                alerts = await self._reads.retry_queue_alerts()
+            with self._looks.looking():
+                async with asyncio.timeout(self._patience_seconds):
+                    handlers = await self._reads.handler_activity()
+                    dead = await self._reads.dead_letter_depths()
+                    alerts = await self._reads.retry_queue_alerts()
         except TimeoutError as error:
             self._observer.measured(None)
             message = f"the gauges could not be read within {self._patience_seconds:g} s"
@@ -63,7 +71,7 @@ class GaugeReader(Service):
             raise
         self._observer.measured(depths_of(handlers, dead, alerts))
         self._tell_conflicts(alerts)
-        return EVERY_SECONDS
+        return max(EVERY_SECONDS, self._looks.pause)
 
     def _tell_conflicts(self, alerts: Iterable[Row]) -> None:
         """Tell of each once, while it lasts."""
@@ -76,7 +84,7 @@ class GaugeReader(Service):
 
 
 def depths_of(handlers: Iterable[Row], dead: Iterable[Row], alerts: Iterable[Row]) -> Depths:
-    """Make gauges of rows of handler_activity, dead_letter_stats and retry_queue_alerts."""
+    """Make gauges of rows of handler_activity, dead_letter_depths and retry_queue_alerts."""
     queue: dict[tuple[str | None, str], int] = {}
     oldest: dict[str | None, float] = {}
     held = []
@@ -88,7 +96,5 @@ def depths_of(handlers: Iterable[Row], dead: Iterable[Row], alerts: Iterable[Row
         oldest[handler] = row["oldest_due_seconds"] or 0.0
         if row["held"] is not None:
             held.append((handler, row["held"]))
-    statuses: Counter[str] = Counter()
-    for row in dead:
-        statuses[row["status"]] += row["count"]
+    statuses = {row["status"]: row["count"] for row in dead}
     return Depths(queue, oldest, statuses, held, Counter(row["kind"] for row in alerts))

@@ -21,6 +21,7 @@ class Service(ABC):
     """Repeats `step` until it is stopped; each step can be called without the loop."""
 
     longest_pause_seconds = LONGEST_PAUSE_SECONDS
+    begins_within_seconds = 0.0
 
     def __init__(self) -> None:
         self._failing: tuple[float, str] | None = None
@@ -61,6 +62,8 @@ class Service(ABC):
     async def run(self) -> None:
         """Repeat steps until stopped. A step that fails is logged and made again, ever later."""
         failures = 0
+        if self.begins_within_seconds:
+            await self.rest(random.uniform(0, self.begins_within_seconds))
         while not self.stopping:
             self._woken.clear()
             try:

@@ -23,6 +23,7 @@ drop function if exists retryd.new_event_id();
 
 # The functions stay: captures of this version call them until `retryd migrate` of the older one puts its own in their place.
 DOWNGRADE = """
+drop view if exists retryd.dead_letter_depths;
 create index failure_event_captured_at_idx on retryd.failure_event (captured_at);
 """
 
@@ -33,5 +34,5 @@ def upgrade(script: Script) -> None:
 
 
 def downgrade(script: Script) -> None:
-    """Put the index back."""
+    """Put the index back, and take the new view away."""
     script.run(DOWNGRADE)

@@ -1,5 +1,4 @@
 -- Dead letters per status.
-select d.status, count(*) as count
-from retryd.dead_letter d
-group by d.status
+select d.status, d.count
+from retryd.dead_letter_depths d
 order by d.status;

@@ -1,5 +1,5 @@
--- What claims walk: each handler at each priority that has retries, how many are due, how many have one attempt left, and why
--- the lane is held, if it is. Counts before it joins: the gauges of every worker read this, however much there is.
+-- What claims walk: each handler at each priority that has retries, how many are due, how many have one attempt left, and
+-- why the lane is held, if it is. Counts before it joins: the gauges of every worker read this, however much there is.
 create view retryd.lanes as
 select l.handler, l.priority, l.due, l.waiting, l.processing, l.parked, l.next_due_at,
     case when h.name is null then 'forgotten' when h.paused_at is not null then 'paused' end as held,

@@ -74,6 +74,8 @@ async def test_dead_letters_are_counted_per_reason(sql: Doors) -> None:
     await sql.dead()
     row = await one(sql, "dead_letter_stats", operation="work.do", reason="rejected")
     assert (row["count"], row["status"], row["replays"]) == (2, "pending", 0)
+    row = await one(sql, "dead_letter_depths", status="pending")
+    assert row["count"] == 2
 
 
 async def test_failures_that_differ_in_digits_only_are_one_group(sql: Doors) -> None:

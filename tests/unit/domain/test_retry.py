@@ -9,7 +9,7 @@ import pytest
 from retryd.domain.decision import Complete, Decided
 from retryd.domain.errors import PayloadUndecodable
 from retryd.domain.outcome import Success
-from retryd.domain.retry import ErrorInfo, Retry
+from retryd.domain.retry import Retry
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from retryd.domain.outcome import Outcome
-from retryd.domain.retry import ErrorInfo, Retry
+from retryd.domain.retry import Retry
 from retryd.ports import Handler
 from tests.waiting import until
 

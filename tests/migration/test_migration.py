@@ -100,7 +100,8 @@ async def test_steps_down_and_up_again_make_the_same_schema(plain_database: Data
         return {row[1].removeprefix("retryd.").partition("(")[0] for row in lost}
 
     assert await step_down() == {"dead_letter_depths"}
-    assert await step_down() == {"claim_retries", "claim_row", "look_ahead", "rescue_retries"}
+    claiming = {"claim_retries", "claim_row", "look_ahead", "rescue_retries"}
+    assert await step_down() == {"dead_letter_depths"} | claiming
     assert await step_down() >= {"handler_activity", "retry_attempt_ended_at_idx", "workers"}
     gone = await step_down()
     assert gone >= {"lease_length", "worker", "retry_queue_alerts"}

@@ -112,6 +112,7 @@ class Claimer(Service):
         missing = asked - await self._claim(asked)
         pause = self._looks.pause
         if not pause:
+            await asyncio.sleep(0)  # what was claimed begins before this
             pause = await self._look(idle=missing > 0)
             if missing and not pause:
                 found = await self._claim(missing)

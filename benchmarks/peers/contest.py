@@ -152,11 +152,15 @@ class Contest:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a contender: no database of somebody else."""
+    """Return the environment of a contender: no database of somebody else.
+
+    Unbuffered, Python writes a long answer with one call, and forgets what a pipe did not take.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RETRYD_", "PG")) and name != "DATABASE_URL"
+        if not name.startswith(("RETRYD_", "PG"))
+        and name not in {"DATABASE_URL", "PYTHONUNBUFFERED"}
     }
     return {**kept, "BENCH_MODULES": str(MODULES), "NODE_ENV": "production", **(more or {})}
 

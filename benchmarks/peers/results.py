@@ -66,6 +66,8 @@ class Unfinished:
 
     def forget(self, cells: Iterable[Cell]) -> None:
         """Drop cells that a finished run has told; those of other runs stay."""
+        if not self._path.exists():
+            return
         told = set(cells)
         kept = [result.line() for cell, result in self.done().items() if cell not in told]
         self._path.write_text("".join(f"{line}\n" for line in kept))

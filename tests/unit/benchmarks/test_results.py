@@ -21,6 +21,11 @@ def test_nothing_is_done_before_the_first_cell(unfinished: Unfinished) -> None:
     assert unfinished.done() == {}
 
 
+def test_a_first_run_may_begin_anew(unfinished: Unfinished) -> None:
+    unfinished.forget([CELL])
+    assert unfinished.done() == {}
+
+
 def test_a_measured_cell_is_not_measured_again(unfinished: Unfinished) -> None:
     result = Result(CELL, {"rate": 12.5})
     unfinished.add(result)

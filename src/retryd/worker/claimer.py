@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from retryd.worker.settler import Settler
 
 
-# A due retry that no claim can have, since somebody else has locked it, must not make us spin.
+# A due retry that no claim can have, since somebody else has locked it, must not make us spin; nor
+# must what comes in while nobody rings.
 BLOCKED_SECONDS = 0.05
-# A look is made again after ten times as long as it took: nothing waits longer than this for it.
-LOOK_TIMES, LOOK_SECONDS = 10.0, 5.0
+# A look is made again after a hundred times as long as it took: nothing waits longer than this for
+# it, and not one claim in a hundred has to wait for a look.
+LOOK_TIMES, LOOK_SECONDS = 100.0, 5.0
 # How late a claim is still looked for: twice as long as any statement is waited for.
 LATE_SECONDS = 20.0
 
@@ -42,7 +44,8 @@ class Claimer(Service):
     """Walks the lanes of its handlers. Polling is the truth; being woken only makes it prompt.
 
     A claim begins where the last one in its lane ended. What comes in behind it, in a lane that was
-    empty or where the last claims have been, is found by a look, which takes a tenth of the time.
+    empty or where the last claims have been, is found by a look, which takes a hundredth
+    of the time.
     """
 
     def __init__(
@@ -120,6 +123,8 @@ class Claimer(Service):
                 pause = self._looks.pause if found else BLOCKED_SECONDS
         self._observer.claimed(asked - missing, time.monotonic() - began)
         if missing:
+            if not self._marked_asleep:  # nobody rings
+                pause = min(pause, BLOCKED_SECONDS)
             self._next_at = time.monotonic() + pause
             return pause
         if self._marked_asleep:

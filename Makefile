@@ -76,7 +76,7 @@ growth: setup ## measure retryd beside 10,000 to 10,000,000 retries that wait; R
 	$(BIN)/python -m benchmarks.growth $(if $(ROWS),--rows $(ROWS))
 
 lock: setup ## write requirements/*.txt anew from pyproject.toml
-	$(COMPILE) --extra server --extra speed --extra otel --output-file requirements/run.txt
+	$(COMPILE) --extra server --extra http --extra speed --extra otel --output-file requirements/run.txt
 	$(COMPILE) --all-extras --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 wheel: setup ## build wheel and sdist in dist/, and try what they make in an empty environment

@@ -82,10 +82,11 @@ async def main() -> None:
         connection = await asyncpg.connect(dsn)
         server = await connection.fetchval("show server_version")
         await connection.close()
-        floors, ours = [], []
+        floors, ours, kinds = [], [], []
         for _ in range(arguments.rounds):
             floors.append(await figures_of(FLOOR, f"--dsn={dsn}", items, "--repeat=1"))
             ours.append(await figures_of("-m", "benchmarks.drain", f"--dsn={dsn}", items))
+            kinds.append(await figures_of("-m", "benchmarks.kinds", f"--dsn={dsn}"))
     ratios = [mine["drain"] / floor["drain"] for mine, floor in zip(ours, floors, strict=True)]
     print(f"PostgreSQL {server}, Python {platform.python_version()}, {os.cpu_count()} processors")
     print(f"{arguments.items} items, {arguments.rounds} rounds; items/s: median (least to most)")
@@ -94,6 +95,10 @@ async def main() -> None:
     print(line("floor, drain", [floor["drain"] for floor in floors]))
     print(line("retryd, drain", [mine["drain"] for mine in ours]))
     print(line("drain, retryd / floor", ratios, ".2f"))
+    print(line("bare client of HTTP", [each["client"] for each in kinds]))
+    print(line("retryd, kind http", [each["http"] for each in kinds]))
+    print(line("http, retryd / client", [each["http"] / each["client"] for each in kinds], ".2f"))
+    print(line("retryd, kind sql", [each["sql"] for each in kinds]))
 
 
 asyncio.run(main())

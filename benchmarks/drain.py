@@ -31,6 +31,7 @@ from retryd.worker.supervisor import Worker
 if TYPE_CHECKING:
     from retryd.domain.decision import Decided
     from retryd.domain.retry import Retry
+    from retryd.ports import Handler
     from retryd.store.pool import Pool
 
 CAPTURED_AT_ONCE = 1_000
@@ -38,13 +39,19 @@ WARM_UP = 2_000
 
 
 class CountingMetrics(Metrics):
-    """Metrics that end the worker when all is settled."""
+    """Metrics that end the worker when all is settled, and know how long that took."""
 
     def __init__(self, items: int) -> None:
         super().__init__()
         self.left = items
-        self.last = 0.0
+        self.first = self.last = 0.0
         self.on_last: Callable[[], None] = lambda: None
+
+    @override
+    def started(self, handler: str, seconds: float) -> None:
+        """Count, and note the time of the first."""
+        self.first = self.first or time.time()
+        super().started(handler, seconds)
 
     @override
     def settled(self, decided: Sequence[Decided], results: Sequence[str]) -> None:
@@ -75,26 +82,25 @@ async def capture(pool: Pool, items: int) -> float:
     return items / (time.perf_counter() - started)
 
 
-async def drain(lines: Lines, handler: PythonHandler, plan: Plan, items: int) -> float:
-    """Run a worker until so many retries are settled; return when the last one was."""
+async def drain(lines: Lines, handler: Handler, plan: Plan, items: int) -> float:
+    """Run a worker until so many retries are settled; return items/s."""
     metrics = CountingMetrics(items)
     worker = Worker(lines, [handler], PRESETS, metrics, plan)
     metrics.on_last = worker.stop
     await worker.run()
-    return metrics.last
+    return items / (metrics.last - metrics.first)
 
 
-async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
-    """Capture and drain once."""
-    started = 0.0
+async def settled(pool: Pool) -> None:
+    """Leave nothing for PostgreSQL to do beside what is measured."""
+    for table in ("retry_queue", "failure_event"):
+        await pool.fetch(f"vacuum analyze retryd.{table}")
+    await pool.fetch("checkpoint")
 
-    async def noop(_: Retry) -> None:
-        nonlocal started
-        if not started:
-            started = time.time()
 
-    handler = PythonHandler(Registration("noop", ("bench.noop",), noop))
-    plan = Plan(
+def plan_of(dsn: str, batch: int, slots: int) -> Plan:
+    """Return the plan of a worker as `retryd run` has it."""
+    return Plan(
         claims=True,
         batch_size=batch,
         worker_count=slots,
@@ -105,6 +111,16 @@ async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
         listen_dsn=dsn,
         version="benchmark",
     )
+
+
+async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
+    """Capture and drain once."""
+
+    async def noop(_: Retry) -> None:
+        """Do nothing."""
+
+    handler = PythonHandler(Registration("noop", ("bench.noop",), noop))
+    plan = plan_of(dsn, batch, slots)
     async with open_lines(dsn, "bench", size=10) as lines:
         pool = lines.pools[0]
         await lines.shared.publish_handlers([handler.definition])
@@ -112,12 +128,8 @@ async def run(dsn: str, items: int, batch: int, slots: int) -> dict[str, float]:
         await capture(pool, WARM_UP)
         await drain(lines, handler, plan, WARM_UP)
         captured = await capture(pool, items)
-        for table in ("retry_queue", "failure_event"):
-            await pool.fetch(f"vacuum analyze retryd.{table}")
-        await pool.fetch("checkpoint")
-        started = 0.0
-        ended = await drain(lines, handler, plan, items)
-    return {"capture": captured, "drain": items / (ended - started)}
+        await settled(pool)
+        return {"capture": captured, "drain": await drain(lines, handler, plan, items)}
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ with clock as materialized (
     where q.handler is null
     group by e.operation
     union all
-    select 'lane_held', 'info', l.handler,
+    select 'lane_held', case l.held_by when 'retryd/worker' then 'critical' else 'info' end, l.handler,
         case l.held when 'forgotten' then
             format('priority %s is of a handler that is forgotten; forgetting it again frees its retries', l.priority)
         else format('priority %s is %s by %s: %s', l.priority, l.held, l.held_by,

@@ -33,6 +33,31 @@ class Handler(Protocol):
         """Make one attempt and report; never raises but when cancelled."""
 
 
+class Means(Protocol):
+    """What a worker lends its handlers."""
+
+    @property
+    def dsn(self) -> str:
+        """The address of the PostgreSQL that holds the retries."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a connection pooler stands in front of it."""
+
+    async def pause(self, handler: str, reason: str) -> None:
+        """Have nothing more claimed for a handler until a person resumes it."""
+
+
+class OwnedHandler(Handler, Protocol):
+    """A handler that belongs to one worker, which opens it before its first attempt."""
+
+    async def open(self, means: Means) -> None:
+        """Make what is kept from one attempt to the next."""
+
+    async def close(self) -> None:
+        """Let go of it; no attempt runs any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Depths:
     """How much there is in PostgreSQL; a handler of None stands for what is unrouted.

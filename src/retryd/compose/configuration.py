@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from retryd.domain.policy import Policy
     from retryd.handlers.threads import Threads
-    from retryd.ports import Handler
+    from retryd.ports import OwnedHandler
     from retryd.settings.models import Configuration
 
 
@@ -44,9 +44,11 @@ def load_app(target: str) -> App:
     return found
 
 
-def open_handlers(configuration: Configuration, app: App | None, threads: Threads) -> list[Handler]:
+def open_handlers(
+    configuration: Configuration, app: App | None, threads: Threads
+) -> list[OwnedHandler]:
     """Make the handlers of configuration and app. Raises ConfigurationError with every problem."""
-    handlers: dict[str, Handler] = {}
+    handlers: dict[str, OwnedHandler] = {}
     problems: list[str] = []
     for name, settings in configuration.handlers.items():
         try:

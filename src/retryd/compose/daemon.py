@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from retryd.client.app import App
     from retryd.compose.generation import Generation
-    from retryd.ports import Handler
+    from retryd.ports import OwnedHandler
     from retryd.settings.models import Configuration
 
 LONGEST_PAUSE_SECONDS = 3.0
@@ -131,7 +131,7 @@ class Daemon:
             await asyncio.wait((doing,))
         return None if doing.cancelled() else doing.result()
 
-    async def _first(self, handlers: Sequence[Handler]) -> Generation:
+    async def _first(self, handlers: Sequence[OwnedHandler]) -> Generation:
         while True:
             try:
                 return await self._begin(self._configuration, handlers)
@@ -143,7 +143,9 @@ class Daemon:
                 self._process.reach.failed(str(error))
             await asyncio.sleep(random.uniform(0.1, LONGEST_PAUSE_SECONDS))
 
-    async def _begin(self, configuration: Configuration, handlers: Sequence[Handler]) -> Generation:
+    async def _begin(
+        self, configuration: Configuration, handlers: Sequence[OwnedHandler]
+    ) -> Generation:
         return await begin(
             configuration,
             handlers,

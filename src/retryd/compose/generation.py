@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from retryd.compose.process import Process
-    from retryd.ports import Handler
+    from retryd.ports import OwnedHandler
     from retryd.settings.models import Configuration
     from retryd.worker.supervisor import Worker
 
@@ -27,7 +27,7 @@ class Generation:
 
 async def begin(
     configuration: Configuration,
-    handlers: Sequence[Handler],
+    handlers: Sequence[OwnedHandler],
     dsn: str,
     process: Process,
     **ends: bool,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import retryd
@@ -20,17 +21,23 @@ from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from retryd.compose.process import Process
-    from retryd.ports import Handler
+    from retryd.ports import Means, OwnedHandler
     from retryd.settings.models import Configuration
+    from retryd.store.queue import Queue
+
+ITSELF = "retryd/worker"
+"""The actor of what nobody asked for: no login has such a name."""
+
+logger = logging.getLogger("retryd.worker")
 
 
 @asynccontextmanager
 async def open_worker(
     configuration: Configuration,
-    handlers: Sequence[Handler],
+    handlers: Sequence[OwnedHandler],
     dsn: str,
     process: Process,
     **ends: bool,
@@ -51,16 +58,41 @@ async def open_worker(
     ) as lines:
         async with lines.pools[0].connection() as connection:
             await check(connection)
-        await lines.shared.publish_policies(published(policies))
-        await lines.shared.publish_handlers(handler.definition for handler in handlers)
-        listen_dsn = listening_at(configuration, dsn, pooled=pooled)
-        plan = plan_of(configuration, listen_dsn, **ends)
-        process.metrics.serve(handler.name for handler in handlers)
-        observer = Observers(process.metrics, process.lines)
-        try:
-            yield Worker(lines, traced(handlers, retryd.__version__), policies, observer, plan)
-        finally:
-            process.lines.tell_untold()
+        async with opened(handlers, Lent(lines.shared, dsn, pooled=pooled)):
+            await lines.shared.publish_policies(published(policies))
+            await lines.shared.publish_handlers(handler.definition for handler in handlers)
+            listen_dsn = listening_at(configuration, dsn, pooled=pooled)
+            plan = plan_of(configuration, listen_dsn, **ends)
+            process.metrics.serve(handler.name for handler in handlers)
+            observer = Observers(process.metrics, process.lines)
+            try:
+                yield Worker(lines, traced(handlers, retryd.__version__), policies, observer, plan)
+            finally:
+                process.lines.tell_untold()
+
+
+@asynccontextmanager
+async def opened(handlers: Iterable[OwnedHandler], means: Means) -> AsyncIterator[None]:
+    """Have these handlers open while the context lasts."""
+    async with AsyncExitStack() as stack:
+        for handler in handlers:
+            stack.push_async_callback(handler.close)
+            await handler.open(means)
+        yield
+
+
+class Lent:
+    """What the worker of this queue lends its handlers."""
+
+    def __init__(self, queue: Queue, dsn: str, *, pooled: bool) -> None:
+        self._queue = queue
+        self.dsn = dsn
+        self.pooled = pooled
+
+    async def pause(self, handler: str, reason: str) -> None:
+        """Have nothing more claimed for a handler, in the name of retryd itself."""
+        if await self._queue.pause_handler(handler, reason, ITSELF):
+            logger.error("handler_paused", extra={"handler": handler, "reason": reason})
 
 
 def listening_at(configuration: Configuration, dsn: str, *, pooled: bool) -> str | None:

@@ -66,7 +66,8 @@ def _after_snooze(retry: Progress, delay: float) -> Decision:
 def _after_failure(retry: Progress, failure: Failure, policy: Policy, draw: float) -> Decision:
     if _names(policy.give_up_on, failure.error_type):
         return Bury("rejected")
-    if policy.retry_on and not _names(policy.retry_on, failure.error_type):
+    wanted = _names(policy.retry_on, failure.error_type)
+    if not wanted and (policy.retry_on or failure.permanent):
         return Bury("rejected")
     if _spent(retry):
         return Bury("exhausted")

@@ -9,7 +9,9 @@
     ├── DatabaseUnavailable    PostgreSQL cannot be reached
     │   ├── DatabaseRefused    it refuses the login or a right, or has no such database
     │   └── StatementAborted   it answers, and gave up one statement: a timeout, a deadlock
-    └── SchemaOutdated         the schema is not the one that this version needs
+    ├── SchemaOutdated         the schema is not the one that this version needs
+    ├── StatementFailed        a statement of a handler failed in its database
+    └── LeaseLost              the retry is another worker's by now
 
 A message says what, where and what to do; without one the first line of the docstring stands in.
 """
@@ -84,3 +86,15 @@ class StatementAborted(DatabaseUnavailable):
 
 class SchemaOutdated(RetrydError):
     """The schema is not the one that this version needs: run `retryd migrate`."""
+
+
+class StatementFailed(RetrydError):
+    """A statement of a handler failed; `sqlstate` is what its database says of it."""
+
+    def __init__(self, message: str, sqlstate: str | None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate or "XX000"
+
+
+class LeaseLost(RetrydError):
+    """The lease was lost meanwhile, and with it what was done: another worker does it."""

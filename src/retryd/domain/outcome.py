@@ -11,20 +11,24 @@ from retryd.domain.stack import stack_of
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """The operation worked."""
+    """The operation worked; `settled`: that is on record already, together with its effect."""
+
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The operation failed; `retry_after`, in seconds, is the target's own wish.
 
-    Its texts are cut to what PostgreSQL stores, so no failure is too odd to be recorded.
+    `permanent`: the target says that it will fail again, unless a policy knows better. Its texts
+    are cut to what PostgreSQL stores, so no failure is too odd to be recorded.
     """
 
     error_type: str
     message: str = ""
     stack: str | None = None
     retry_after: float | None = None
+    permanent: bool = False
 
     def __post_init__(self) -> None:
         """Make the texts storable."""

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.outcome import Failure, Reject, Success
 from retryd.handlers.process import KILL_AFTER_SECONDS, Ended, Program, run
+from retryd.handlers.stateless import Stateless
 from retryd.handlers.variables import (
     Variables,
     environment,
@@ -97,7 +98,7 @@ def from_settings(name: str, settings: CommandHandlerSettings, threads: Threads)
     return CommandHandler(name, settings, cwd, threads)
 
 
-class CommandHandler:
+class CommandHandler(Stateless):
     """Runs a program for each attempt; it can be stopped, and all that it started with it."""
 
     stoppable = True

@@ -15,6 +15,7 @@ from retryd.domain.outcome import Cancel, Failure, Outcome, Reject, Snooze, Succ
 from retryd.domain.retry import Retry
 from retryd.handlers.kept import without
 from retryd.handlers.process import Ended, Program, run, supervise
+from retryd.handlers.stateless import Stateless
 from retryd.handlers.variables import environment, secrets, trace_variables
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def from_settings(name: str, settings: PythonHandlerSettings, threads: Threads) 
     return handler
 
 
-class IsolatedHandler:
+class IsolatedHandler(Stateless):
     """Calls a function with the retry in a process of its own, which can be stopped.
 
     What it does to its process, such as crash, exit or use up what it may have, is a failure.

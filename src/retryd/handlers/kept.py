@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from retryd.domain.limits import ERROR_MESSAGE_BYTES
+from retryd.domain.limits import CUT_MARK as CUT
+from retryd.domain.limits import ERROR_MESSAGE_BYTES, cut
 
 CUT_MARK: Final = "[cut] … "
 HIDDEN: Final = "***"
@@ -33,12 +34,15 @@ class Kept:
         return bytes(self._kept)
 
     def text(self, secrets: Collection[str] = ()) -> str:
-        """Return the end of it as an error message that can be stored, without the secrets."""
+        """Return an error message that can be stored, without the secrets: its end, or its head."""
         text = self._kept.decode(errors="replace").replace("\0", "\ufffd")
         text = without(text, secrets)
-        if self._cut:  # its beginning may be the end of a secret
-            text = text[max(map(len, secrets), default=0) :]
+        longest = max(map(len, secrets), default=0)
+        if self._cut:  # where it was cut may be a part of a secret
+            text = text[: len(text) - longest] if self._head else text[longest:]
         text = text.strip()
+        if self._head:
+            return cut(text + CUT if self._cut else text, ERROR_MESSAGE_BYTES)
         encoded = text.encode()
         if not self._cut and len(encoded) <= ERROR_MESSAGE_BYTES:
             return text

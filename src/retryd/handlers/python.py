@@ -21,6 +21,7 @@ from retryd.client.attempt import Attempt
 from retryd.domain.errors import ConfigurationError
 from retryd.domain.limits import MAX_DELAY_SECONDS
 from retryd.domain.outcome import Cancel, Reject, Snooze, Success, failure_of
+from retryd.handlers.stateless import Stateless
 from retryd.handlers.threads import Threads
 from retryd.handlers.variables import Variables
 from retryd.settings.block import told
@@ -127,7 +128,7 @@ def import_target(target: str) -> Any:
     return found
 
 
-class PythonHandler:
+class PythonHandler(Stateless):
     """Calls a function with the retry.
 
     An exception is a failure; Reject, Snooze and Cancel may be raised or returned; any other

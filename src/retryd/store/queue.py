@@ -170,6 +170,11 @@ class Queue:
         """Forget workers that vanished; returns how many."""
         return await self._count("select retryd.prune_workers()")
 
+    async def pause_handler(self, handler: str, reason: str, actor: str) -> bool:
+        """Stop claiming for a handler; False if it is paused already, or unknown."""
+        query = "select retryd.pause_handler($1, $2, $3)"
+        return bool(await self._pool.fetchval(query, handler, reason, actor))
+
     async def publish_policies(self, policies: Iterable[Mapping[str, object]]) -> None:
         """Tell capture what it needs to know of policies."""
         query = "select retryd.publish_policies($1::text::jsonb)"

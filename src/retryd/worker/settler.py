@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from retryd.domain.decision import Bury, Decided, Release, Reschedule
 from retryd.domain.errors import DatabaseUnavailable, Refused, StatementAborted
+from retryd.domain.outcome import Success
 from retryd.worker.batch import Batch
 from retryd.worker.doubt import Doubt
 from retryd.worker.service import Service
@@ -54,7 +55,12 @@ class Settler(Service):
         self._empty.set()
 
     def put(self, decided: Decided) -> None:
-        """Have a decision written; its lease is kept until then."""
+        """Have a decision written, unless it was with its effect; its lease is kept until then."""
+        outcome = decided.outcome
+        if isinstance(outcome, Success) and outcome.settled:
+            self._leases.drop(decided.retry)
+            self._observer.settled((decided,), ("settled",))
+            return
         if held := self._leases.get(decided.retry):
             held.reported = True
             held.stop = None

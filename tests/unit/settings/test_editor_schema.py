@@ -46,7 +46,7 @@ def test_the_example_is_valid_by_the_schema_that_it_names(tmp_path: Path) -> Non
         ({"retry": {"batch_size": "1"}}, "'1' is not of type 'integer'"),
         ({"retry": {"retry_policies": {"a": {"jitter": 2}}}}, "2 is greater than the maximum of 1"),
         ({"handlers": {"a": {}}}, "'kind' is a required property"),
-        ({"handlers": {"a": {"kind": "c"}}}, "'c' is not one of ['command', 'python']"),
+        ({"handlers": {"a": {"kind": "c"}}}, "'c' is not one of ['command', 'http',"),
         ({"handlers": {"a": {"kind": "command", "match": ["a"]}}}, "'argv' is a required property"),
     ],
 )

@@ -15,6 +15,8 @@ from tests.unit.settings.loading import REAL, load_document, load_text, nested
 PYTHON = {"kind": "python", "match": ["a.*"], "target": "json:dumps"}
 ISOLATED = PYTHON | {"isolation": "process"}
 COMMAND = {"kind": "command", "match": ["a.*"], "argv": ["true"]}
+HTTP = {"kind": "http", "match": ["a.*"], "url": "https://shop.example/retry"}
+SQL = {"kind": "sql", "match": ["a.*"], "statement": "select shop.restock(:sku)"}
 
 
 def without(handler: Mapping[str, object], key: str) -> dict[str, object]:
@@ -117,6 +119,38 @@ MISTAKES: dict[str, list[tuple[str, Any, str, str]]] = {
             "there is no program './no'",
         ),
         ("handlers.h", COMMAND | {"cwd": "/no/such"}, "handlers.h.cwd", "is no directory"),
+    ],
+    "an http handler": [
+        ("handlers.h", without(HTTP, "url"), "handlers.h.url", "give text, env:NAME"),
+        ("handlers.h", HTTP | {"url": "shop.example"}, "handlers.h.url", "such as https://"),
+        ("handlers.h", HTTP | {"url": "ftp://shop.example"}, "handlers.h.url", "such as https://"),
+        ("handlers.h", HTTP | {"url": "http://h:x/"}, "handlers.h.url", "such as https://"),
+        ("handlers.h", HTTP | {"url": "http://u:p@h/"}, "handlers.h.url", "give them in headers"),
+        ("handlers.h", HTTP | {"url": "http://{h}/"}, "handlers.h.url", "allowed is the path"),
+        ("handlers.h", HTTP | {"url": "http://h/#a"}, "handlers.h.url", "leave out #"),
+        ("handlers.h", HTTP | {"url": "http://h/{id}"}, "handlers.h.url", "does not declare"),
+        ("handlers.h", HTTP | {"fields": {"id": "/id"}}, "handlers.h.fields.id", "leave it out"),
+        ("handlers.h", HTTP | {"fields": {"Id": "/id"}}, "handlers.h.fields.Id", "a-z 0-9 _"),
+        ("handlers.h", HTTP | {"fields": {"id": "id"}}, "handlers.h.fields.id", "such as /user/id"),
+        ("handlers.h", HTTP | {"content_mode": "json"}, "handlers.h.content_mode", "binary"),
+        ("handlers.h", HTTP | {"headers": {"a b": "c"}}, "handlers.h.headers.a b", "letters"),
+        ("handlers.h", HTTP | {"headers": {"Host": "c"}}, "handlers.h.headers.Host", "by retryd"),
+        ("handlers.h", HTTP | {"headers": {"a": "b\n"}}, "handlers.h.headers.a", "no header may"),
+        ("handlers.h", HTTP | {"signing_keys": ["k"]}, "handlers.h.signing_keys.0", "openssl rand"),
+        ("handlers.h", HTTP | {"allow_cidrs": ["10.1.1.1/8"]}, "handlers.h.allow_cidrs.0", "/24"),
+        ("handlers.h", HTTP | {"connections": 0}, "handlers.h.connections", "1 to 1000"),
+        ("handlers.h", HTTP | {"uri": ""}, "handlers.h.uri", "did you mean handlers.h.url?"),
+    ],
+    "an sql handler": [
+        ("handlers.h", without(SQL, "statement"), "handlers.h.statement", "One statement"),
+        ("handlers.h", SQL | {"statement": " "}, "handlers.h.statement", "give one statement"),
+        ("handlers.h", SQL | {"statement": "select $1"}, "handlers.h.statement", "such as :sku"),
+        ("handlers.h", SQL | {"statement": "select :Id"}, "handlers.h.statement", "a-z 0-9 _"),
+        ("handlers.h", SQL | {"fields": {"id": "/id"}}, "handlers.h.fields.id", "leave it out"),
+        ("handlers.h", SQL | {"database": "mysql://h"}, "handlers.h.database", "give postgresql:"),
+        ("handlers.h", SQL | {"inbox": "a; b"}, "handlers.h.inbox", "such as shop.retryd_inbox"),
+        ("handlers.h", SQL | {"role": ""}, "handlers.h.role", "1 to 255"),
+        ("handlers.h", SQL | {"connections": 0}, "handlers.h.connections", "1 to 1000"),
     ],
     "capture_patterns": [
         ("capture_patterns", "*.failed", "capture_patterns", "allowed is a list, each text"),

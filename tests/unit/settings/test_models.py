@@ -22,6 +22,8 @@ from tests.unit.settings.loading import (
     problems_of,
 )
 
+CHOSEN = (".env", ".headers", ".fields")
+"""Where the keys are names that users choose."""
 EXAMPLE = Path(__file__).parents[3] / "config.example.json"
 HANDLER = {"match": ["invoice.*"], "kind": "python", "target": "billing:send"}
 DAYS = "a number, 0.001 to 36500"
@@ -80,7 +82,7 @@ def keys_of_model(block: Any, path: str = "") -> set[str]:
             kind = below.model_fields.get("kind")
             name = f".{kind.default}." if kind else ".*." if below is PolicySettings else "."
             keys |= keys_of_model(below, f"{here}{name}")
-        if here.endswith(".env"):
+        if here.endswith(CHOSEN):
             keys.add(f"{here}.*")
     return keys
 
@@ -98,7 +100,9 @@ def keys_of_document(document: Any, path: str = "") -> set[str]:
         match path:
             case "handlers.":
                 here = f"{path}{value['kind']}"
-            case _ if path == "retry.retry_policies." or path.endswith(".env."):
+            case _ if path == "retry.retry_policies." or path.endswith(
+                tuple(f"{it}." for it in CHOSEN)
+            ):
                 here = f"{path}*"
             case _:
                 here = f"{path}{key}"

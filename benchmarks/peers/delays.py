@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from benchmarks.peers.contest import Contest, Figures
-from benchmarks.peers.drains import drained, ended
+from benchmarks.peers.drains import alone, drained, ended
 from benchmarks.peers.figures import percentile
 from benchmarks.peers.server import connected
 
@@ -78,4 +78,4 @@ async def held(contest: Contest) -> Figures:
             settings = contest.contender.held
             found = await drained(contest, dsn, contest.items, settings=settings)
             figures[f"drain_{number}"] = found["rate"]
-    return figures
+    return figures | await alone(contest)

@@ -81,8 +81,10 @@ def against(row: str, among: Iterable[str]) -> Callable[[Table], float]:
 
 
 def against_own(row: str, figure: str = "rate") -> Callable[[Table], float]:
-    """Return a rate of retryd as a multiple of its drain with one process."""
-    return lambda table: value(table, row, OURS.name, figure) / value(table, "drain-1", OURS.name)
+    """Return a rate of retryd as a multiple of its drain with nothing beside, made with it."""
+    return lambda table: (
+        value(table, row, OURS.name, figure) / value(table, row, OURS.name, "alone")
+    )
 
 
 def slower(row: str, figure: str) -> Callable[[Table], float]:

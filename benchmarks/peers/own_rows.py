@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import retryd
 from benchmarks.peers.contest import Contest, Figures
+from benchmarks.peers.drains import alone
 from benchmarks.peers.server import Connection, connected
 from benchmarks.peers.workers import scraped
 
@@ -42,7 +43,8 @@ async def lanes(contest: Contest) -> Figures:
         async with contest.workers(dsn, variables={"BENCH_LANES": str(LANES)}) as workers:
             await workers.until(contest.sized(FIRST))
             seconds = time.time() - workers.reports.first
-            return {"rate": workers.reports.calls / seconds}
+            rate = workers.reports.calls / seconds
+    return {"rate": rate} | await alone(contest)
 
 
 async def fill(connection: Connection, items: int) -> None:

@@ -36,7 +36,7 @@ class GaugeReader(Service):
     log when another live worker means something else by the name of a handler of `serves`.
     """
 
-    begins_within_seconds = 3.0
+    begins_within_seconds = EVERY_SECONDS
 
     def __init__(
         self,

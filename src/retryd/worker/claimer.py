@@ -11,11 +11,11 @@ from typing_extensions import override
 
 from retryd.domain.decision import Decided, Release
 from retryd.domain.errors import StatementAborted
+from retryd.service import Service
 from retryd.worker.batch import Batch
 from retryd.worker.doubt import ClaimDoubt
 from retryd.worker.lanes import Lanes
 from retryd.worker.leases import TRUSTED
-from retryd.worker.service import Service
 from retryd.worker.share import Share
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from retryd.service import Service
 from retryd.store.listener import open_listener
-from retryd.worker.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from retryd.domain.errors import DatabaseUnavailable
 from retryd.ports import Depths
-from retryd.worker.service import Service
+from retryd.service import Service
 from retryd.worker.share import Share
 
 if TYPE_CHECKING:

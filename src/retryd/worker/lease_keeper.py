@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from retryd.domain.decision import Decided, Release
 from retryd.domain.errors import DatabaseUnavailable
-from retryd.worker.service import Service
+from retryd.service import Service
 
 if TYPE_CHECKING:
     from retryd.domain.retry import Retry

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from retryd.worker.service import Service
+from retryd.service import Service
 
 if TYPE_CHECKING:
     from retryd.store.queue import Queue

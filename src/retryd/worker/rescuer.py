@@ -13,8 +13,8 @@ from retryd.domain.decide import decide
 from retryd.domain.decision import Decided
 from retryd.domain.outcome import Lost
 from retryd.domain.policy import choose
+from retryd.service import Service
 from retryd.worker.batch import Batch
-from retryd.worker.service import Service
 from retryd.worker.share import Share
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing_extensions import override
 from retryd.domain.decision import Bury, Decided, Release, Reschedule
 from retryd.domain.errors import DatabaseUnavailable, Refused, StatementAborted
 from retryd.domain.outcome import Success
+from retryd.service import Service
 from retryd.worker.batch import Batch
 from retryd.worker.doubt import Doubt
-from retryd.worker.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

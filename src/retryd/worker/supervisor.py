@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from retryd.domain.policy import Policy
     from retryd.ports import Handler, Observer
+    from retryd.service import Service
     from retryd.store.lines import Lines
     from retryd.store.pool import Pool
     from retryd.worker.plan import Plan
-    from retryd.worker.service import Service
 
 FLUSH_SECONDS = 5.0
 LAST_SECONDS = 1.0

@@ -14,7 +14,7 @@ from retryd.domain.errors import DatabaseUnavailable
 # PostgreSQL is back within seconds: nobody should be the one who notices last.
 LONGEST_PAUSE_SECONDS = 3.0
 
-logger = logging.getLogger("retryd.worker")
+logger = logging.getLogger("retryd.service")
 
 
 class Service(ABC):

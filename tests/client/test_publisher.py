@@ -9,7 +9,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,7 +42,7 @@ class Bus:
         self.publish(event_type, payload)
 
 
-class Callable:
+class CallableBus:
     """A bus that is called itself."""
 
     def __init__(self, bus: Bus) -> None:
@@ -122,7 +122,12 @@ async def test_an_attempt_publishes_what_was_to_be_published(
 ) -> None:
     bus.error = None
     app = retryd.App()
-    publish = {"plain": bus.publish, "async": bus.publish_async, "callable": Callable(bus)}[sort]
+    sorts: dict[str, Callable[[str, Any], Any]] = {
+        "plain": bus.publish,
+        "async": bus.publish_async,
+        "callable": CallableBus(bus),
+    }
+    publish = sorts[sort]
     async with retryd.ResilientPublisher(publish, app, spool=directory) as publisher:
         assert await publisher.publish("user.level_up", PAYLOAD)
     attempt = await testing.run_handler(

@@ -26,6 +26,7 @@ from retryd.cli import (
     retries,
     run,
     stats,
+    tokens,
     top,
 )
 from retryd.cli.demo import command as demo
@@ -56,6 +57,7 @@ app.command("top")(top.top)
 app.command("health")(health.health)
 app.add_typer(policies.app, name="policy")
 app.add_typer(handlers.app, name="handler")
+app.add_typer(tokens.app, name="token")
 app.command("completion")(completion.completion)
 
 

@@ -71,18 +71,18 @@ class Required:
 
     async def caller(
         self, request: Request, _shown: Annotated[object, Depends(_SHOWN_IN_OPENAPI)]
-    ) -> Caller | None:
-        """Return who asks, noted in `request.state.caller`; None: `Access.signed` has to tell."""
+    ) -> None:
+        """Note who asks in `request.state.caller`; None: `Access.caller_of` has to find out."""
         request.state.caller = None
         if self.or_signed and self.access.is_signed(request.headers):
-            return None
-        request.state.caller = caller = await self.access.identified(request.headers)
+            return
+        caller = await self.access.identified(request.headers)
         if not caller.may(self.scope):
             raise forbidden(
                 f"this token has not the scope {self.scope}: {HOW}",
                 f'{REALM}, error="insufficient_scope", scope="{self.scope}"',
             )
-        return caller
+        request.state.caller = caller
 
 
 class Access:
@@ -110,12 +110,22 @@ class Access:
         self._told = False
 
     def require(self, scope: Scope, *, or_signed: bool = False) -> Callable[..., object]:
-        """Return the dependency of a route for callers of this scope.
+        """Return the dependency of a route that lets in callers of this scope, and notes who.
 
-        With `or_signed` a request without Authorization that bears a signature passes as well, as
-        None: the route reads its body, and has it judged by `signed`.
+        With `or_signed` a request without Authorization that bears a signature passes as well,
+        unjudged: the route reads the body and asks `caller_of` before it does anything with it.
         """
         return Required(self, scope, or_signed).caller
+
+    def caller_of(self, request: Request, body: bytes) -> Caller:
+        """Return who made a request that was let in; raises a 401 for a wrong signature.
+
+        `body` has the exact bytes that came.
+        """
+        caller: Caller | None = request.state.caller
+        if caller is None:
+            caller = request.state.caller = self.signed(request.headers, body)
+        return caller
 
     def is_signed(self, headers: Mapping[str, str]) -> bool:
         """Tell whether a request comes with a signature, right or wrong, and it counts."""
@@ -123,7 +133,7 @@ class Access:
         return bool(self._keys) and without_token and all(name in headers for name in HEADERS)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> Caller:
-        """Return who has signed this request; raises a 401. `body` has its exact bytes."""
+        """Return who has signed these headers and bytes; raises a 401."""
         if not self.is_signed(headers) or not verified(headers, body, self._keys, self._clock()):
             raise unauthorized(
                 "the signature does not fit: sign these bytes with a key of http.webhook_keys, and"

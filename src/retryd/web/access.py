@@ -27,7 +27,7 @@ from retryd.web.known_tokens import KnownTokens, TokenReader
 from retryd.web.server import url_of
 
 if TYPE_CHECKING:
-    from fastapi.dependencies.models import Dependant
+    from fastapi.dependencies.models import Dependant  # codespell:ignore
 
     from retryd.ports import TokenSource
     from retryd.settings.models import HttpSettings
@@ -203,13 +203,14 @@ def scope_of(route: BaseRoute) -> Scope | None:
     """Return the scope that a route demands; None: it lets everybody in."""
     if not isinstance(route, APIRoute):
         return None
-    owners = (getattr(each.call, "__self__", None) for each in dependencies_of(route.dependant))
+    asked = dependencies_of(route.dependant)  # codespell:ignore
+    owners = (getattr(each.call, "__self__", None) for each in asked)
     return next((owner.scope for owner in owners if isinstance(owner, Required)), None)
 
 
-def dependencies_of(dependant: Dependant) -> Iterator[Dependant]:
+def dependencies_of(asking: Dependant) -> Iterator[Dependant]:  # codespell:ignore
     """Yield all that a route depends on, near and far."""
-    for each in dependant.dependencies:
+    for each in asking.dependencies:
         yield each
         yield from dependencies_of(each)
 

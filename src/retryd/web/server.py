@@ -83,8 +83,7 @@ class HttpServer:
                 await self._serve(sockets, stopping)
             except Exception:  # a worker without its server still works
                 logger.exception("http_failed")
-            # As well where it ended without a word, for what it needs could not be opened.
-            await self._rest(stopping)
+                await self._rest(stopping)
 
     async def _serve(self, sockets: list[socket.socket], stopping: asyncio.Event) -> None:
         config = uvicorn.Config(
@@ -150,7 +149,10 @@ class Server(uvicorn.Server):
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:  # it is for a thread to end, not for a process
+            raise RuntimeError("what the server needs could not be opened") from error
         if self.started:
             self._on_started()
 

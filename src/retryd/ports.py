@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from retryd.domain.api_token import ApiToken
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
     from retryd.domain.retry import Retry
@@ -150,3 +151,10 @@ class Health(Protocol):
 
     def state(self) -> Mapping[str, object]:
         """Tell how this process is, for people; all of it can be written as JSON."""
+
+
+class TokenSource(Protocol):
+    """Knows the tokens of the HTTP API."""
+
+    async def live_tokens(self) -> Sequence[ApiToken]:
+        """Return those that are neither revoked nor expired. Raises DatabaseUnavailable."""

@@ -15,6 +15,8 @@ from retryd.compose.daemon import Daemon
 from retryd.compose.systemd import announcing
 from retryd.processes.link import ChildLink
 from retryd.processes.parent import Parent
+from retryd.store.pool import open_pool
+from retryd.store.tokens import Tokens
 from retryd.telemetry.log import bear
 from retryd.telemetry.shared import shared_values
 
@@ -39,18 +41,33 @@ def can_serve() -> bool:
 
 @asynccontextmanager
 async def serving(
-    settings: HttpSettings, health: Health, exposition: Callable[[str], tuple[bytes, str]]
+    settings: HttpSettings,
+    dsn: str,
+    health: Health,
+    exposition: Callable[[str], tuple[bytes, str]],
 ) -> AsyncIterator[None]:
     """Answer over HTTP while the context lasts, if the extra `server` is installed."""
     if not can_serve():
         logger.warning("http_not_served", extra={"remedy": SERVER_REMEDY})
         yield
         return
-    from retryd.web.app import build_app  # noqa: PLC0415 - a child of a parent needs no web server
+    from retryd.web.access import Access  # noqa: PLC0415 - a child of a parent needs no web server
+    from retryd.web.app import build_app  # noqa: PLC0415 - the same
     from retryd.web.server import HttpServer  # noqa: PLC0415 - the same
 
-    app = build_app(health, exposition, retryd.__version__)
-    server = HttpServer(settings.host, settings.port, app)
+    access = Access(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        # As behind pgbouncer, which there may be.
+        async with (
+            open_pool(dsn, size=1, application="retryd/http", pgbouncer=True) as pool,
+            access.reading(Tokens(pool)),
+        ):
+            yield
+
+    app = build_app(health, exposition, retryd.__version__, lifespan=lifespan)
+    server = HttpServer(settings.host, settings.port, app, on_listening=access.listening)
     server.start()
     try:
         yield
@@ -88,7 +105,7 @@ async def open_daemon(
     if child is None:
         daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
         async with (
-            serving(configuration.http, daemon, daemon.exposition),
+            serving(configuration.http, dsn, daemon, daemon.exposition),
             announcing(systemd, daemon),
         ):
             yield daemon
@@ -123,6 +140,7 @@ class Fleet:
     ) -> None:
         os.environ["RETRYD_DATABASE_URL"] = dsn  # the children's; on no command line for all to see
         self._http = configuration.http
+        self._dsn = dsn
         self._systemd = systemd
         self._shutdown_seconds = configuration.retry.shutdown_timeout_seconds
         self._parent = Parent(
@@ -136,7 +154,7 @@ class Fleet:
     async def run(self) -> int:
         """Run them until stopped, or until all are done; returns the exit status."""
         async with (
-            serving(self._http, self._parent, self._parent.exposition),
+            serving(self._http, self._dsn, self._parent, self._parent.exposition),
             announcing(self._systemd, self),
         ):
             return await self._parent.run(self._stopping)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from fastapi import FastAPI, Request, Response
@@ -19,12 +21,18 @@ PATIENCE_SECONDS = 2.0
 Exposition: TypeAlias = Callable[[str], tuple[bytes, str]]
 """Takes the header Accept; returns the text of a scrape and its content type."""
 
+Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+"""Holds what the routes need, open on the server's own loop while it serves."""
 
-def build_app(health: Health, exposition: Exposition, version: str) -> FastAPI:
+
+def build_app(
+    health: Health, exposition: Exposition, version: str, *, lifespan: Lifespan | None = None
+) -> FastAPI:
     """Make the application; `health` and `exposition` are asked from the server's thread."""
     app = FastAPI(
         title="retryd",
         version=version,
+        lifespan=lifespan,
         docs_url=None,  # it would load its program from somebody else's server
         redoc_url=None,
         exception_handlers={HTTPException: refused},
@@ -76,7 +84,9 @@ async def readiness_of(health: Health) -> Readiness:
 
 
 async def refused(_request: Request, error: Exception) -> Response:
-    """Answer an unknown path or a wrong method."""
+    """Answer an unknown path, a wrong method, or what a route refuses."""
     if not isinstance(error, HTTPException):  # what Starlette's type of a handler allows
         raise error
-    return problem(error.status_code, dict(error.headers or {}))
+    said = error.detail != HTTPStatus(error.status_code).phrase
+    detail = error.detail if said else None
+    return problem(error.status_code, dict(error.headers or {}), detail)

@@ -54,6 +54,15 @@ async def test_a_failure_is_delivered_once_it_is_taken(bench: Bench) -> None:
     assert await bench.outcomes(retry_id) == ["success"]
 
 
+async def test_a_delivery_tells_how_often_its_failure_has_come_out_of_retryd(bench: Bench) -> None:
+    first = await bench.capture(attributes={})
+    third = await bench.capture(attributes={"retryd-hops": 2})
+    async with delivering(bench.database, says("200 OK")) as receiver:
+        await bench.reached("done", first, third)
+    hops = {it.headers["ce-retryid"]: it.headers["retryd-hops"] for it in receiver.requests}
+    assert hops == {str(first): "1", str(third): "3"}
+
+
 async def test_a_target_that_fails_is_called_again_under_the_same_id(bench: Bench) -> None:
     retry_id = await bench.capture()
     async with delivering(bench.database, says("503 Busy", b"full")) as receiver:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,9 +28,12 @@ PLAN = {
 
 @asynccontextmanager
 async def delivering(
-    database: Database, answer: Answer, **settings: Any
+    database: Database, answer: Answer, blocks: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Receiver]:
-    """Run a worker whose one handler posts to a receiver that answers like this."""
+    """Run a worker whose one handler posts to a receiver that answers like this.
+
+    `blocks` of the configuration replace those of the plan; the settings are the handler's.
+    """
     async with receiving(answer) as receiver:
         hook = {
             "kind": "http",
@@ -39,7 +42,8 @@ async def delivering(
             "allow_cidrs": ["127.0.0.0/8"],
             **settings,
         }
-        config = {"database": {"url": database.dsn}, "retry": PLAN, "handlers": {"hook": hook}}
+        config = {"retry": PLAN, **(blocks or {})}
+        config |= {"database": {"url": database.dsn}, "handlers": {"hook": hook}}
         async with retryd.running(retryd.App(), config):
             yield receiver
 

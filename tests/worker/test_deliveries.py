@@ -11,7 +11,15 @@ import pytest
 
 import retryd
 from tests.postgres import Connection, Database
-from tests.unit.handlers.receiver import Answer, Receiver, drips, receiving, resets, says
+from tests.unit.handlers.receiver import (
+    Answer,
+    Receiver,
+    drips,
+    receiving,
+    resets,
+    says,
+    says_bytes,
+)
 from tests.waiting import until
 from tests.worker.conftest import Bench
 
@@ -102,6 +110,35 @@ async def test_a_target_that_does_not_answer_costs_an_attempt_and_no_more(
         await bench.reached("dead", retry_id)
     dead = await bench.dead_letter(retry_id)
     assert (dead["error_type"], dead["attempt"], dead["lost_attempts"]) == (kind, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        says("500 \0No", b"\0", "X: \0"),
+        says("422 No", b'{"error": "\\u0000 \0"}'),
+        says("500 No", b"\xff\xfe\xed\xa0\x80\xc0\x80"),
+        says(
+            "302 Found", b"", "Location: /\0\ud800".encode(errors="surrogatepass").decode("latin-1")
+        ),
+        says_bytes(
+            b"HTTP/1.1 500 \xff\xed\xa0\x80\r\nLocation: \xff\r\nContent-Length: 1\r\n\r\n\0"
+        ),
+        says_bytes(b"\0" * 1000),
+    ],
+    ids=["NUL", "NUL in JSON", "no text", "a header", "a status", "no HTTP"],
+)
+async def test_what_a_target_says_breaks_no_record_of_its_failure(
+    bench: Bench, answer: Answer
+) -> None:
+    retry_id = await bench.capture()
+    async with delivering(bench.database, answer):
+        await bench.reached("dead", retry_id)
+    dead = await bench.dead_letter(retry_id)
+    assert dead["error_type"].startswith("http.")
+    assert dead["error_message"]
+    assert dead["lost_attempts"] == 0
+    assert await bench.outcomes(retry_id) == ["failure"] * dead["attempt"]
 
 
 async def test_a_target_that_is_gone_is_left_alone_until_a_person_resumes_it(

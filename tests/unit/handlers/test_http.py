@@ -34,9 +34,12 @@ from tests.unit.handlers.receiver import (
     drips,
     floods,
     hangs,
+    never_ends_its_headers,
     receiving,
     resets,
+    resets_at_once,
     says,
+    says_bytes,
 )
 
 LOCAL = ("127.0.0.0/8",)
@@ -345,6 +348,15 @@ async def test_a_reset_after_the_request_leaves_its_effect_unknown() -> None:
     assert isinstance(decided(outcome), Reschedule)
 
 
+async def test_a_reset_before_the_request_is_read_is_a_failure_like_any_other() -> None:
+    async with receiving(resets_at_once) as receiver:
+        outcome = await delivered(posting(receiver.url))
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type in {"http.connection", "http.unknown"}  # was it sent by then?
+    assert isinstance(decided(outcome), Reschedule)
+    assert (receiver.connections, receiver.requests) == (1, [])
+
+
 async def test_a_certificate_that_does_not_verify_ends_it_before_anything_is_sent() -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost", "127.0.0.1").configure_cert(tls)
@@ -413,6 +425,34 @@ async def test_what_a_server_says_can_be_stored_whatever_it_is() -> None:
     assert message.startswith("500 Internal Server Error: \ufffd")
 
 
+async def test_headers_without_an_end_are_given_up_long_before_they_fill_memory() -> None:
+    began = time.monotonic()
+    outcome = await answered(never_ends_its_headers)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type == "http.unknown"
+    assert time.monotonic() - began < AT_MOST_SECONDS
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /\x00\xff\xed\xa0\x80\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /\xff\xed\xa0\x80\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: " + b"/\xc3\xbc" * 2_000 + b"\r\n",
+        b"HTTP/1.1 503 No\x00\xff\r\n",
+        b"HTTP/1.1 503 No\xff\r\n",
+        b"HTTP/1.1 503 No\r\nRetry-After: \xff\r\n",
+        b"HTTP/1.1 503 No\r\n\xff\x00: \xff\r\n",
+    ],
+)
+async def test_headers_that_are_no_text_are_an_outcome_that_can_be_stored(head: bytes) -> None:
+    outcome = await answered(says_bytes(head + b"Content-Length: 2\r\n\r\nno"))
+    message = said(outcome)
+    assert "\0" not in message
+    assert len(message.encode()) <= ERROR_MESSAGE_BYTES
+    assert isinstance(decided(outcome), Reschedule)
+
+
 @pytest.mark.parametrize(
     "whole",
     [
@@ -425,12 +465,7 @@ async def test_what_a_server_says_can_be_stored_whatever_it_is() -> None:
     ],
 )
 async def test_what_is_no_http_is_an_outcome_all_the_same(whole: bytes) -> None:
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(whole)
-        writer.close()
-        raise ConnectionResetError
-
-    assert isinstance(await answered(answer), Failure | Success)
+    assert isinstance(await answered(says_bytes(whole)), Failure | Success)
 
 
 async def test_a_cookie_is_not_kept() -> None:

@@ -45,7 +45,10 @@ class Means(Protocol):
         """Whether a connection pooler stands in front of it."""
 
     async def pause(self, handler: str, reason: str) -> None:
-        """Have nothing more claimed for a handler until a person resumes it."""
+        """Have nothing more claimed for a handler until a person resumes it.
+
+        Does nothing for a worker that claims no more itself.
+        """
 
 
 class OwnedHandler(Handler, Protocol):

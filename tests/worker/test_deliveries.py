@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 import retryd
+from retryd.compose import load_configuration
+from retryd.compose.daemon import Daemon
 from tests.postgres import Connection, Database
 from tests.unit.handlers.receiver import (
     Answer,
@@ -164,6 +167,38 @@ async def test_a_target_that_is_gone_is_left_alone_until_a_person_resumes_it(
     await connection.fetchval("select retryd.resume_handler('hook')")
     async with delivering(bench.database, says("200 OK")):
         await bench.reached("done", retry_id, later)
+
+
+async def test_a_worker_that_a_reload_has_replaced_pauses_nobody(
+    bench: Bench, connection: Connection
+) -> None:
+    asked, resumed = asyncio.Event(), asyncio.Event()
+
+    async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await resumed.wait()
+        await says("410 Gone")(reader, writer)
+
+    async with receiving(gone) as former, receiving(says("200 OK")) as following:
+        plan = PLAN | {"retry_policies": {"default": {"timeout_seconds": 30}}}
+        hook = {"kind": "http", "match": ["job.*"], "allow_cidrs": ["127.0.0.0/8"]}
+        first, second = (
+            load_configuration(None, {}, {"retry": plan, "handlers": {"hook": hook | {"url": url}}})
+            for url in (former.url, following.url)
+        )
+        daemon = Daemon(first, lambda: second, bench.database.dsn, None)
+        task = asyncio.create_task(daemon.run())
+        retry_id = await bench.capture()
+        await asked.wait()
+        before = daemon.state()["worker"]
+        daemon.reload()
+        await until(lambda: daemon.state()["worker"] != before)
+        resumed.set()  # what came too late is said by a target that nobody calls any more
+        await bench.reached("done", retry_id)
+        assert not await paused(connection)
+        daemon.stop()
+        await task
+    assert (len(former.requests), len(following.requests)) == (1, 1)
 
 
 async def looked_again(connection: Connection) -> bool:

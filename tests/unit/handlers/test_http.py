@@ -7,7 +7,8 @@ import json
 import logging
 import ssl
 import time
-from datetime import UTC, datetime
+import warnings
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -365,6 +366,50 @@ async def test_a_certificate_that_does_not_verify_ends_it_before_anything_is_sen
     assert isinstance(outcome, Failure)
     assert outcome.error_type == "http.tls"
     assert receiver.requests == []
+
+
+def served_by(name: str, until_day: datetime, authority: trustme.CA) -> ssl.SSLContext:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name, not_after=until_day).configure_cert(tls)
+    return tls
+
+
+def old_protocols(tls: ssl.SSLContext) -> ssl.SSLContext:
+    tls.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        tls.minimum_version = ssl.TLSVersion.TLSv1
+        tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    return tls
+
+
+async def test_a_certificate_of_another_host_or_time_and_old_protocols_get_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    # What SSL_CERT_FILE would do for a process that begins.
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    soon, past = (datetime.now(UTC) + timedelta(days=days) for days in (1, -1))
+    expected = {
+        "good": served_by("127.0.0.1", soon, authority),
+        "expired": served_by("127.0.0.1", past, authority),
+        "of another host": served_by("127.0.0.2", soon, authority),
+        "old": old_protocols(served_by("127.0.0.1", soon, authority)),
+    }
+    found = {}
+    for name, tls in expected.items():
+        async with receiving(says("200 OK"), tls=tls) as receiver:
+            outcome = await delivered(posting(f"https://127.0.0.1:{receiver.port}/"))
+        found[name] = (getattr(outcome, "error_type", "success"), len(receiver.requests))
+    kind, requests = found.pop("old")
+    assert kind in {"http.tls", "http.connection"}  # a server may reset instead of saying why
+    assert requests == 0
+    assert found == {
+        "good": ("success", 1),
+        "expired": ("http.tls", 0),
+        "of another host": ("http.tls", 0),
+    }
 
 
 # --- no server can do harm

@@ -11,6 +11,7 @@
     │   ├── DatabaseRefused    it refuses the login or a right, or has no such database
     │   └── StatementAborted   it answers, and gave up one statement: a timeout, a deadlock
     ├── SchemaOutdated         the schema is not the one that this version needs
+    ├── SpoolUnavailable       a record is not kept on the local disk
     ├── StatementFailed        a statement of a handler failed in its database
     └── LeaseLost              the retry is another worker's by now
 
@@ -101,6 +102,10 @@ class StatementAborted(DatabaseUnavailable):
 
 class SchemaOutdated(RetrydError):
     """The schema is not the one that this version needs: run `retryd migrate`."""
+
+
+class SpoolUnavailable(RetrydError):
+    """The record is not kept: the spool is full, not writable, or its disk failed."""
 
 
 class StatementFailed(RetrydError):

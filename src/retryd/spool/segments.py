@@ -82,8 +82,7 @@ def locked(path: Path) -> Iterator[int | None]:
     nowhere, once the lock is held was the owner's who held it before.
     """
     try:
-        # Only what was left open is ever cut.
-        descriptor = os.open(path, os.O_RDONLY if path.suffix == SEALED else os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         yield None
         return
@@ -118,8 +117,8 @@ def adopt(descriptor: int, path: Path) -> Path | None:
         end = sum(len(line) for line in file if line.endswith(b"\n"))
         torn = file.tell() - end
     if torn:
+        os.truncate(path, end)
         logger.warning("spool_tail_cut", extra={"segment": str(path), "bytes": torn})
-    os.ftruncate(descriptor, end)
     os.fsync(descriptor)  # its writer may have died before
     os.lseek(descriptor, 0, os.SEEK_SET)
     return seal(descriptor, path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
 
     from retryd.domain.decision import Decided
@@ -143,6 +144,13 @@ class Readiness:
 
     ready: bool
     reasons: tuple[str, ...] = ()
+
+
+class Overflow(Protocol):
+    """Where what comes in is kept while PostgreSQL is away; may be used from any thread."""
+
+    def append(self, record: bytes) -> Future[None]:
+        """Keep a record; the future is done when it will outlive a crash, or says why it cannot."""
 
 
 class Health(Protocol):

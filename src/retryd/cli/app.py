@@ -25,6 +25,7 @@ from retryd.cli import (
     policies,
     retries,
     run,
+    spool,
     stats,
     top,
 )
@@ -56,6 +57,7 @@ app.command("top")(top.top)
 app.command("health")(health.health)
 app.add_typer(policies.app, name="policy")
 app.add_typer(handlers.app, name="handler")
+app.add_typer(spool.app, name="spool")
 app.command("completion")(completion.completion)
 
 

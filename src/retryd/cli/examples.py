@@ -37,6 +37,9 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "dlq delete": ("retryd dlq delete 17",),
     "dlq export": ("retryd dlq export --operation 'invoice.*' > dead.jsonl",),
     "dlq import": ("retryd dlq import dead.jsonl",),
+    "spool list": ("retryd spool list --config config.json", "retryd spool list --json"),
+    "spool drain": ("retryd spool drain --directory /var/lib/retryd/spool",),
+    "spool verify": ("retryd spool verify --directory /var/lib/retryd/spool",),
     "policy list": ("retryd policy list --config config.json",),
     "policy preview": ("retryd policy preview sql_operation", "retryd policy preview --all"),
     "policy apply": (

@@ -16,7 +16,7 @@ from retryd.cli.examples import EXAMPLES
 GROUPS: Final = {
     "Run it": ("run", "demo", "migrate", "check", "health"),
     "Look": ("list", "show", "explain", "stats", "top"),
-    "Act": ("capture", "retry-now", "cancel", "dlq"),
+    "Act": ("capture", "retry-now", "cancel", "dlq", "spool"),
     "Configure": ("policy", "handler", "completion"),
 }
 SECTIONS: Final = {

@@ -15,6 +15,7 @@ from retryd.compose.generation import begin
 from retryd.compose.process import Process
 from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
 from retryd.ports import Readiness
+from retryd.spool.inventory import RecordCount
 from retryd.telemetry.log import set_up_again
 from retryd.telemetry.metrics import Vitals
 from retryd.telemetry.tracing import exporting
@@ -55,6 +56,7 @@ class Daemon:
         self._app = app
         self._process = Process()
         self._process.metrics.watch(self._vitals)
+        self._spool_records = RecordCount()
         self._until_empty = until_empty
         self._current: Generation | None = None
         self._former: set[Generation] = set()
@@ -191,6 +193,7 @@ class Daemon:
             connections_idle=idle,
             connections_max=sum(pool.largest for pool in pools),
             ready=not self._reasons(),
+            spool_records=self._spool_records.count(self._configuration.spool.directories),
         )
 
     async def ready(self) -> Readiness:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retryd.embedded import EmbeddedPostgres, default_directory
+from retryd.store.intake import Intake
 from retryd.store.operators import Operators
 from retryd.store.pool import Pool, open_pool
 from retryd.store.reads import Reads
@@ -46,6 +47,7 @@ class Store:
     pool: Pool
     reads: Reads
     operators: Operators
+    intake: Intake
 
 
 @asynccontextmanager
@@ -59,4 +61,4 @@ async def open_store(dsn: str) -> AsyncIterator[Store]:
         command_seconds=PATIENCE_SECONDS,
         pgbouncer=True,
     ) as pool:
-        yield Store(pool, Reads(pool), Operators(pool))
+        yield Store(pool, Reads(pool), Operators(pool), Intake(pool))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import retryd
 from retryd.compose.configuration import published
+from retryd.sources.spool import SpoolDrainer
+from retryd.store.intake import Intake
 from retryd.store.lines import open_lines
 from retryd.store.pool import behind_pooler
 from retryd.store.revisions import check
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from retryd.compose.process import Process
     from retryd.ports import Means, OwnedHandler
+    from retryd.service import Service
     from retryd.settings.models import Configuration
     from retryd.store.queue import Queue
 
@@ -66,7 +69,14 @@ async def open_worker(
             plan = plan_of(configuration, listen_dsn, **ends)
             process.metrics.serve(handler.name for handler in handlers)
             observer = Observers(process.metrics, process.lines)
-            worker = Worker(lines, traced(handlers, retryd.__version__), policies, observer, plan)
+            worker = Worker(
+                lines,
+                traced(handlers, retryd.__version__),
+                policies,
+                observer,
+                plan,
+                sources=sources_of(configuration, Intake(lines.pools[0])),
+            )
             means.lend_until(lambda: worker.retiring)
             try:
                 yield worker
@@ -107,6 +117,11 @@ class Lent:
             return
         if await self._queue.pause_handler(handler, reason, ITSELF):
             logger.error("handler_paused", extra={"handler": handler, "reason": reason})
+
+
+def sources_of(configuration: Configuration, intake: Intake) -> list[Service]:
+    """Return what brings in failures by itself: the spools of this machine."""
+    return [SpoolDrainer(directory, intake) for directory in configuration.spool.directories]
 
 
 def listening_at(configuration: Configuration, dsn: str, *, pooled: bool) -> str | None:

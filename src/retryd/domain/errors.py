@@ -3,13 +3,15 @@
     RetrydError
     ├── ConfigurationError     settings, a policy or a pattern cannot be used
     ├── Refused                a request was turned down, nothing was written (SQLSTATE RT…)
-    │   └── NotFound           it names something that does not exist (RT404)
+    │   ├── NotFound           it names something that does not exist (RT404)
+    │   └── EventConflict      another event has the source and event_id of one (RT409)
     ├── PayloadUndecodable     what is stored with a retry is not readable JSON
     ├── TransactionAborted     the caller's transaction had failed before the capture
     ├── DatabaseUnavailable    PostgreSQL cannot be reached
     │   ├── DatabaseRefused    it refuses the login or a right, or has no such database
     │   └── StatementAborted   it answers, and gave up one statement: a timeout, a deadlock
     ├── SchemaOutdated         the schema is not the one that this version needs
+    ├── SpoolUnavailable       a record is not kept on the local disk
     ├── StatementFailed        a statement of a handler failed in its database
     └── LeaseLost              the retry is another worker's by now
 
@@ -18,7 +20,7 @@ A message says what, where and what to do; without one the first line of the doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 BAD_INPUT: Final = "RT400"
@@ -45,12 +47,14 @@ class ConfigurationError(RetrydError):
 class Refused(RetrydError):
     """The request was turned down and nothing was written; `sqlstate` is the code of the SQL door.
 
-    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left.
+    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left. `pointer` is the
+    JSON pointer (RFC 6901) to what is wrong within a value, empty for the value itself.
     """
 
-    def __init__(self, message: str, sqlstate: str = BAD_INPUT) -> None:
+    def __init__(self, message: str, sqlstate: str = BAD_INPUT, pointer: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+        self.pointer = pointer
 
 
 class NotFound(Refused):
@@ -58,6 +62,18 @@ class NotFound(Refused):
 
     def __init__(self, message: str, sqlstate: str = UNKNOWN) -> None:
         super().__init__(message, sqlstate)
+
+
+class EventConflict(Refused):
+    """Events of a batch, `indexes`, meet others of their source and event_id with other content."""
+
+    def __init__(self, indexes: Sequence[int]) -> None:
+        named = ", ".join(map(str, indexes))
+        super().__init__(
+            f"event {named}: another event has this source and event_id, with other content",
+            CONFLICT,
+        )
+        self.indexes = tuple(indexes)
 
 
 class PayloadUndecodable(RetrydError):
@@ -86,6 +102,10 @@ class StatementAborted(DatabaseUnavailable):
 
 class SchemaOutdated(RetrydError):
     """The schema is not the one that this version needs: run `retryd migrate`."""
+
+
+class SpoolUnavailable(RetrydError):
+    """The record is not kept: the spool is full, not writable, or its disk failed."""
 
 
 class StatementFailed(RetrydError):

@@ -177,7 +177,8 @@ def check_json(name: str, root: object, max_bytes: int, max_depth: int) -> int:
     while todo:
         value, trail, depth = todo.pop()
         if fault := _fault(value, depth, max_depth):
-            raise Refused(f"{name}{_pointer(trail)} {fault}")
+            pointer = _pointer(trail)
+            raise Refused(f"{name}{pointer and f' at {pointer}'} {fault}", pointer=pointer)
         children: Iterable[tuple[str | int, object]] = ()
         least += 1
         match value:
@@ -271,7 +272,7 @@ def _pointer(trail: _Trail) -> str:
     while trail:
         trail, step = trail
         steps.append("/" + str(step)[:KEY_BYTES].replace("~", "~0").replace("/", "~1"))
-    return cut(" at " + "".join(reversed(steps)), KEY_BYTES) if steps else ""
+    return cut("".join(reversed(steps)), KEY_BYTES)
 
 
 def _too_large(name: str, max_bytes: int) -> Refused:

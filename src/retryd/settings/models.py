@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
@@ -15,7 +16,7 @@ from retryd.settings.database_url import MAX_PORT
 from retryd.settings.handler import HandlerName, HandlerSettings, by_kind
 from retryd.settings.origins import Origins
 from retryd.settings.policies import PolicySettings, merged_policies
-from retryd.settings.values import DatabaseUrl, Days, Host, Name, Pattern, Token
+from retryd.settings.values import DatabaseUrl, Days, Directory, Host, Name, Pattern, Token
 
 DAY_SECONDS: Final = 86_400
 MAX_AT_ONCE: Final = 1_000
@@ -132,6 +133,28 @@ class HttpSettings(Block):
     )
 
 
+class SpoolSettings(Block):
+    """Records on the local disk while PostgreSQL is away."""
+
+    directory: Directory | None = Field(
+        default=None, description="Where events are kept while PostgreSQL is away; null: nowhere."
+    )
+    max_bytes: int = Field(
+        default=1024**3,
+        ge=1,
+        description="The most that may wait there, in bytes.",
+    )
+    drain: tuple[Directory, ...] = Field(
+        default=(), description="Further directories, of publishers here, that workers drain."
+    )
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """All that workers drain, each once."""
+        named = (*((self.directory,) if self.directory is not None else ()), *self.drain)
+        return tuple(dict.fromkeys(map(Path, named)))
+
+
 class LogSettings(Block):
     """The log, on standard error."""
 
@@ -161,6 +184,9 @@ class Configuration(Block):
     )
     http: HttpSettings = Field(
         default=HttpSettings(), description="Where health and metrics are served."
+    )
+    spool: SpoolSettings = Field(
+        default=SpoolSettings(), description="What is kept on this disk while PostgreSQL is away."
     )
     log: LogSettings = Field(default=LogSettings(), description="What is logged, and how.")
 

@@ -45,6 +45,13 @@ def _host(host: str) -> str:
     return host
 
 
+def _directory(path: str) -> str:
+    if not path or "\0" in path:
+        raise told(" is no directory, give a path, such as /var/lib/retryd/spool")
+    return path
+
+
+Directory: TypeAlias = Annotated[str, AfterValidator(_directory)]
 Token: TypeAlias = Annotated[Secret, AfterValidator(_token)]
 Host: TypeAlias = Annotated[str, AfterValidator(_host)]
 DatabaseUrl: TypeAlias = Annotated[Secret, AfterValidator(_database_url)]

@@ -29,7 +29,11 @@ REFUSALS = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-UNFIT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+UNFIT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 ABORTS = (
     asyncpg.QueryCanceledError,
     asyncpg.TransactionRollbackError,

@@ -43,6 +43,7 @@ class Vitals:
     connections_idle: int
     connections_max: int
     ready: bool
+    spool_records: float = 0
 
 
 class Metrics:
@@ -127,6 +128,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._spool = Gauge(
+            "retryd_spool_records",
+            "Records that wait in the spools of this machine",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         build = Gauge(
             "retryd_build_info",
             "Always 1; the labels tell what runs",
@@ -193,11 +200,11 @@ class Metrics:
         self._depths.show(depths)
 
     def watch(self, vitals: Callable[[], Vitals]) -> None:
-        """Ask this from now on, from any thread, when threads and connections are to be shown."""
+        """Ask this from now on, from any thread, when its gauges are to be shown."""
         self._vitals = vitals
 
     def refresh(self) -> None:
-        """Show threads and connections as they are now."""
+        """Show threads, connections and spools as they are now."""
         if self._vitals is None:
             return
         now = self._vitals()
@@ -206,6 +213,7 @@ class Metrics:
         self._connections.labels("in_use").set(now.connections_in_use)
         self._connections.labels("idle").set(now.connections_idle)
         self._connections.labels("max").set(now.connections_max)
+        self._spool.set(now.spool_records)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Return the text of a scrape and its content type."""

@@ -1,9 +1,10 @@
-"""The routes: what a process tells about itself; none of them touches PostgreSQL."""
+"""The routes: what a process tells about itself, without PostgreSQL, and what it takes in."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 from fastapi import FastAPI, Request, Response
@@ -12,7 +13,9 @@ from starlette.exceptions import HTTPException
 
 from retryd.ports import Health, Readiness
 from retryd.web.edge import Edge
-from retryd.web.problem import problem
+from retryd.web.ingest import Ingest
+from retryd.web.problem import RequestRefused, problem
+from retryd.web.schemas import TAKES_EVENTS
 
 PATIENCE_SECONDS = 2.0
 
@@ -20,14 +23,24 @@ Exposition: TypeAlias = Callable[[str], tuple[bytes, str]]
 """Takes the header Accept; returns the text of a scrape and its content type."""
 
 
-def build_app(health: Health, exposition: Exposition, version: str) -> FastAPI:
-    """Make the application; `health` and `exposition` are asked from the server's thread."""
+Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Ingest]]
+"""Opens what takes events, on the server's loop and for as long as it runs."""
+
+
+def build_app(
+    health: Health, exposition: Exposition, version: str, opened: Opened | None = None
+) -> FastAPI:
+    """Make the application; `health` and `exposition` are asked from the server's thread.
+
+    Without `opened` it takes no events.
+    """
     app = FastAPI(
         title="retryd",
         version=version,
         docs_url=None,  # it would load its program from somebody else's server
         redoc_url=None,
-        exception_handlers={HTTPException: refused},
+        exception_handlers={HTTPException: refused, RequestRefused: refused},
+        lifespan=None if opened is None else lifespan_of(opened),
         # What newer versions of FastAPI take part in: traces here are of attempts, not of scrapes.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
@@ -63,7 +76,26 @@ def build_app(health: Health, exposition: Exposition, version: str) -> FastAPI:
         text, content_type = exposition(request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
 
+    if opened is not None:
+
+        @app.post("/api/v1/events", **TAKES_EVENTS)
+        async def post_events(request: Request) -> Response:
+            """Take failure events, all of a request or none."""
+            ingest: Ingest = request.state.ingest
+            return await ingest.answer(request)
+
     return app
+
+
+def lifespan_of(opened: Opened) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
+    """Return what opens it when the server begins; each request finds it in its state."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with opened() as ingest:
+            yield {"ingest": ingest}
+
+    return lifespan
 
 
 async def readiness_of(health: Health) -> Readiness:
@@ -76,7 +108,9 @@ async def readiness_of(health: Health) -> Readiness:
 
 
 async def refused(_request: Request, error: Exception) -> Response:
-    """Answer an unknown path or a wrong method."""
+    """Answer an unknown path, a wrong method, or what a route refuses."""
+    if isinstance(error, RequestRefused):
+        return error.answer()
     if not isinstance(error, HTTPException):  # what Starlette's type of a handler allows
         raise error
     return problem(error.status_code, dict(error.headers or {}))

@@ -80,7 +80,7 @@ class HttpServer:
             self._app,
             http=PatientProtocol,
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             access_log=False,
             workers=1,

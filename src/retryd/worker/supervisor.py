@@ -44,7 +44,10 @@ logger = logging.getLogger("retryd.worker")
 
 
 class Worker:
-    """One worker: its handlers, its services, its retries in hand."""
+    """One worker: its handlers, its services, its retries in hand.
+
+    `sources` run as long as its own services do.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class Worker:
         policies: Iterable[Policy],
         observer: Observer,
         plan: Plan,
+        *,
+        sources: Iterable[Service] = (),
     ) -> None:
         self._plan = plan
         self._running = False
@@ -103,6 +108,7 @@ class Worker:
             Pruner(queue, plan.retention),
             self._presence,
             GaugeReader(lines.reads, observer, self._serves),
+            *sources,
         ]
         if plan.listen_dsn is not None:
             application = f"retryd/doorbell/{queue.worker}"[:63]

@@ -59,6 +59,13 @@ def test_the_retry_block_of_an_older_system_works_as_it_is() -> None:
     assert load_document({"retry": block}).policies() == MODEL().policies()
 
 
+def test_workers_drain_each_directory_that_is_named_once() -> None:
+    assert MODEL().spool.directories == ()
+    spool = {"directory": "/srv/spool", "drain": ["/srv/shop", "/srv/spool/", "/srv/shop"]}
+    named = load_document({"spool": spool}).spool.directories
+    assert named == (Path("/srv/spool"), Path("/srv/shop"))
+
+
 def test_the_example_loads_and_differs_from_the_defaults_only_in_what_has_names() -> None:
     example = json.loads(EXAMPLE.read_text())
     loaded, defaults = load_document(example, model=REAL), REAL()
@@ -161,6 +168,10 @@ def test_a_configuration_cannot_be_changed() -> None:
         ("capture_patterns", "*.failed", "is text, allowed is a list, each text"),
         ("http.port", 65_536, "is 65536, allowed is a whole number, 0 to 65535"),
         ("http.tokens", "secret", "is text, allowed is a list, each text, env:NAME or file:/path"),
+        ("spool.directory", "", "is no directory, give a path, such as /var/lib/retryd/spool"),
+        ("spool.directory", 5, "is 5, allowed is text or null"),
+        ("spool.max_bytes", 0, "is 0, allowed is a whole number, 1 or more"),
+        ("spool.drain", "/srv/shop", "is text, allowed is a list, each text"),
         ("log.level", "INFO", "is 'INFO', allowed is debug, info, warning, error"),
         ("log.level", "x" * 99, f"is '{'x' * 59}…, allowed is debug, info, warning, error"),
         ("log.format", None, "is null, allowed is auto, json, console"),
@@ -180,6 +191,7 @@ def test_a_refused_value_is_told_with_what_is_allowed(key: str, value: object, t
         ({"http": {"host": "a b"}}, "http.host is 'a b', allowed is a name or an address"),
         ({"http": {"tokens": ["a b"]}}, "http.tokens.0 has other characters than a bearer token"),
         ({"http": {"tokens": [7]}}, "http.tokens.0 is a number, allowed is text, env:NAME"),
+        ({"spool": {"drain": ["/srv/a", "b\0c"]}}, "spool.drain.1 is no directory, give a path"),
         ({"database": {"url": "mysql://h/d"}}, "database.url is no PostgreSQL URL, give postgres"),
         ({"database": {"listen_url": "h"}}, "database.listen_url is no PostgreSQL URL, give post"),
     ],
@@ -201,7 +213,7 @@ def test_text_of_the_wrong_form_is_told_with_the_form(document: object, told: st
         ),
         (
             {"": 1},
-            "'' is unknown, known are database, retry, handlers, capture_patterns, http, log",
+            "'' is unknown, known are database, retry, handlers, capture_patterns, http, spool",
         ),
         ({"a\nb": 1}, "'a\\nb' is unknown, known are database, "),
     ],
@@ -210,9 +222,9 @@ def test_an_unknown_key_is_told_with_the_closest_or_all_known(document: object, 
     assert problem_of(document).startswith(told)
 
 
-@pytest.mark.parametrize("block", ["dependencies", "buses", "sources", "spool"])
+@pytest.mark.parametrize("block", ["dependencies", "buses", "sources"])
 def test_a_block_that_does_not_exist_is_refused_even_when_it_is_empty(block: str) -> None:
-    known = "database, retry, handlers, capture_patterns, http, log"
+    known = "database, retry, handlers, capture_patterns, http, spool, log"
     assert problem_of({block: {}}) == f"{block} is unknown, known are {known}"
 
 
@@ -285,7 +297,7 @@ def test_all_problems_are_told_at_once() -> None:
         "database": {"pool_size": 0},
         "retry": {"batch_size": 0, "wurst": 1, "retry_policies": {"mail": {"jitter": 2, "x": 1}}},
         "handlers": {"mail": HANDLER | {"policy": "mailing"}, "hook": 3},
-        "spool": {},
+        "buses": {},
     }
     keys = {problem.partition(" ")[0] for problem in problems_of(document)}
     assert keys == {
@@ -296,5 +308,5 @@ def test_all_problems_are_told_at_once() -> None:
         "retry.retry_policies.mail.x",
         "handlers.mail.policy",
         "handlers.hook",
-        "spool",
+        "buses",
     }

@@ -1,0 +1,1 @@
+"""Where failures come from by themselves: one module per source."""

@@ -203,6 +203,6 @@ async def test_its_own_handlers_keep_their_labels_however_many_others_there_are(
         def text() -> str:
             return daemon.exposition("")[0].decode()
 
-        await until(lambda: 'handler="other"' in text())
+        await until(lambda: 'handler="other"' in text(), within=30)  # the first look at gauges
         await retryd.capture(connection, "job.run.failed", not_before=datetime.now(UTC))
         await until(lambda: 'retryd_attempts_total{handler="job",outcome="success"} 1.0' in text())

@@ -365,6 +365,26 @@ async def test_it_runs_as_the_role_that_is_named(bench: Bench, connection: Conne
     assert await effects(connection) == [("retryd_reader!", None)]
 
 
+async def test_who_runs_it_elsewhere_needs_to_write_and_read_the_inbox_and_no_more(
+    bench: Bench, connection: Connection
+) -> None:
+    await connection.execute("""
+        create table shop.inbox (delivery text primary key, at timestamptz not null default now());
+        grant insert, select on shop.inbox to retryd_reader;
+    """)
+    target = {"database": bench.database.dsn, "inbox": "shop.inbox", "role": "retryd_reader"}
+    retry_id = await bench.capture(payload={"sku": "a", "number": 1})
+    async with running(bench.database, STATEMENT, **target):
+        await bench.reached("done", retry_id)
+    assert await effects(connection) == [("a", "1")]
+    await connection.execute("revoke insert on shop.inbox from retryd_reader")
+    refused = await bench.capture(payload={"sku": "b", "number": 2})
+    async with running(bench.database, STATEMENT, **target):
+        await bench.reached("dead", refused)
+    assert (await bench.dead_letter(refused))["error_type"] == "sql.42501"
+    assert await effects(connection) == [("a", "1")]
+
+
 @pytest.mark.parametrize(
     ("statement", "told"),
     [

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import retryd
 from retryd.compose.daemon import Daemon
+from retryd.compose.ingesting import ingesting
 from retryd.compose.systemd import announcing
 from retryd.processes.link import ChildLink
 from retryd.processes.parent import Parent
+from retryd.telemetry.captures import Captures
 from retryd.telemetry.log import bear
 from retryd.telemetry.shared import shared_values
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from retryd.client.app import App
     from retryd.compose.systemd import Systemd
     from retryd.ports import Health
-    from retryd.settings.models import Configuration, HttpSettings
+    from retryd.settings.models import Configuration
 
 
 SERVER_REMEDY: Final = "pip install 'retryd[server]' brings health and metrics over HTTP"
@@ -34,14 +36,21 @@ logger = logging.getLogger("retryd.web")
 
 def can_serve() -> bool:
     """Tell whether the extra `server` is installed."""
-    return all(find_spec(name) is not None for name in ("fastapi", "uvicorn"))
+    return all(find_spec(name) is not None for name in ("cloudevents", "fastapi", "uvicorn"))
 
 
 @asynccontextmanager
 async def serving(
-    settings: HttpSettings, health: Health, exposition: Callable[[str], tuple[bytes, str]]
+    configuration: Configuration,
+    dsn: str,
+    health: Health,
+    exposition: Callable[[str], tuple[bytes, str]],
+    captures: Captures,
 ) -> AsyncIterator[None]:
-    """Answer over HTTP while the context lasts, if the extra `server` is installed."""
+    """Answer over HTTP while the context lasts, if the extra `server` is installed.
+
+    Events that come in are captured in the database at `dsn`, and counted in `captures`.
+    """
     if not can_serve():
         logger.warning("http_not_served", extra={"remedy": SERVER_REMEDY})
         yield
@@ -49,8 +58,9 @@ async def serving(
     from retryd.web.app import build_app  # noqa: PLC0415 - a child of a parent needs no web server
     from retryd.web.server import HttpServer  # noqa: PLC0415 - the same
 
-    app = build_app(health, exposition, retryd.__version__)
-    server = HttpServer(settings.host, settings.port, app)
+    opened = ingesting(configuration, dsn, captures.count)
+    app = build_app(health, exposition, retryd.__version__, opened)
+    server = HttpServer(configuration.http.host, configuration.http.port, app)
     server.start()
     try:
         yield
@@ -88,7 +98,7 @@ async def open_daemon(
     if child is None:
         daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
         async with (
-            serving(configuration.http, daemon, daemon.exposition),
+            serving(configuration, dsn, daemon, daemon.exposition, daemon.captures),
             announcing(systemd, daemon),
         ):
             yield daemon
@@ -122,7 +132,8 @@ class Fleet:
         until_empty: bool,
     ) -> None:
         os.environ["RETRYD_DATABASE_URL"] = dsn  # the children's; on no command line for all to see
-        self._http = configuration.http
+        self._configuration = configuration
+        self._dsn = dsn
         self._systemd = systemd
         self._shutdown_seconds = configuration.retry.shutdown_timeout_seconds
         self._parent = Parent(
@@ -131,12 +142,20 @@ class Fleet:
             shutdown_seconds=self._shutdown_seconds,
             endless=not until_empty,
         )
+        with shared_values(self._parent.directory, count):  # its children have the numbers below
+            self._captures = Captures()
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
         """Run them until stopped, or until all are done; returns the exit status."""
         async with (
-            serving(self._http, self._parent, self._parent.exposition),
+            serving(
+                self._configuration,
+                self._dsn,
+                self._parent,
+                self._parent.exposition,
+                self._captures,
+            ),
             announcing(self._systemd, self),
         ):
             return await self._parent.run(self._stopping)

@@ -47,8 +47,8 @@ class ConfigurationError(RetrydError):
 class Refused(RetrydError):
     """The request was turned down and nothing was written; `sqlstate` is the code of the SQL door.
 
-    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left. `pointer` is the
-    JSON pointer (RFC 6901) to what is wrong within a value, empty for the value itself.
+    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left. `pointer` leads
+    to what is wrong within a value (RFC 6901), empty for the value itself.
     """
 
     def __init__(self, message: str, sqlstate: str = BAD_INPUT, pointer: str = "") -> None:

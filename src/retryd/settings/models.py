@@ -131,6 +131,11 @@ class HttpSettings(Block):
     tokens: tuple[Token, ...] = Field(
         default=(), description="Bearer tokens, best as references: env:NAME, file:/path."
     )
+    max_queue_depth: int | None = Field(
+        default=1_000_000,
+        ge=1,
+        description="Live retries from which on no events are taken over HTTP; null: no limit.",
+    )
 
 
 class SpoolSettings(Block):

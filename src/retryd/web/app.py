@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from retryd.ports import Health, Readiness
 from retryd.web.edge import Edge
-from retryd.web.ingest import Ingest
+from retryd.web.ingest import INGEST, Access, Ingest
 from retryd.web.problem import RequestRefused, problem
-from retryd.web.schemas import TAKES_EVENTS
+from retryd.web.schemas import takes_events
 
 PATIENCE_SECONDS = 2.0
 
@@ -28,11 +28,15 @@ Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Ingest]]
 
 
 def build_app(
-    health: Health, exposition: Exposition, version: str, opened: Opened | None = None
+    health: Health,
+    exposition: Exposition,
+    version: str,
+    opened: Opened | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """Make the application; `health` and `exposition` are asked from the server's thread.
 
-    Without `opened` it takes no events.
+    Without `opened` it takes no events; without `access` everybody may do everything.
     """
     app = FastAPI(
         title="retryd",
@@ -77,12 +81,13 @@ def build_app(
         return Response(text, headers={"content-type": content_type})
 
     if opened is not None:
+        may_ingest = [] if access is None else [Depends(access.require(INGEST, or_signed=True))]
 
-        @app.post("/api/v1/events", **TAKES_EVENTS)
+        @app.post("/api/v1/events", dependencies=may_ingest, **takes_events())
         async def post_events(request: Request) -> Response:
             """Take failure events, all of a request or none."""
             ingest: Ingest = request.state.ingest
-            return await ingest.answer(request)
+            return await ingest.answer(request, access)
 
     return app
 

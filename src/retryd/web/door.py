@@ -8,13 +8,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from retryd.domain.errors import DatabaseUnavailable, StatementAborted
+from retryd.domain.errors import DatabaseUnavailable, EventConflict, StatementAborted
+from retryd.web.gatherer import Gatherer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from retryd.ports import Overflow
     from retryd.store.intake import Intake
+    from retryd.store.reads import Row
     from retryd.web.fields import Arrival
 
 AWAY_SECONDS: Final = 1.0
@@ -39,6 +41,7 @@ class Door:
 
     def __init__(self, intake: Intake, overflow: Overflow | None) -> None:
         self._intake = intake
+        self._gatherer = Gatherer(intake)
         self._overflow = overflow
         self._away_until = 0.0
         self._reason: DatabaseUnavailable | None = None
@@ -76,11 +79,19 @@ class Door:
     async def _captured(self, arrivals: Sequence[Arrival]) -> list[Taken]:
         self._check_away()
         try:
-            rows = await self._intake.capture_checked(array(arrivals), whole=True)
+            rows = await self._rows(arrivals)
         except DatabaseUnavailable as error:
             self._note(error)
             raise
         return [Taken(row["outcome"], row["ids"]) for row in rows]
+
+    async def _rows(self, arrivals: Sequence[Arrival]) -> list[Row]:
+        if len(arrivals) != 1:
+            return await self._intake.capture_checked(array(arrivals), whole=True)
+        row = await self._gatherer.capture(arrivals[0].text)
+        if row["outcome"] == "conflict":  # and nothing was stored for it
+            raise EventConflict([0])
+        return [row]
 
     async def _spooled(
         self, overflow: Overflow, arrivals: Sequence[Arrival], away: DatabaseUnavailable

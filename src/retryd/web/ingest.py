@@ -24,54 +24,48 @@ if TYPE_CHECKING:
     from retryd.web.watermark import Watermark
 
 MOST_HOPS: Final = 3
-SCOPE: Final = "ingest"
+INGEST: Final = "ingest"
 LARGE_BYTES: Final = 256 * 1024
 FULL_SECONDS: Final = 5
 AWAY_SECONDS: Final = 2
 INDEX: Final = re.compile(r"event (\d+): ")
 
 
+class Caller(Protocol):
+    """Who sends a request."""
+
+    @property
+    def webhook_id(self) -> str | None:
+        """The id of a request that is signed: that of a plain event without one."""
+
+
 class Access(Protocol):
-    """Whoever knows who may do what."""
+    """Whoever knows who may do what; refuses by raising what the application answers."""
 
-    async def admit(self, headers: Headers, scope: str, body: bytes | None = None) -> str | None:
-        """Let a request pass, or raise RequestRefused.
+    def require(self, scope: str, *, or_signed: bool = False) -> Callable[..., object]:
+        """Return the dependency of a route for callers of this scope.
 
-        It is asked before the body is read, without it, and again with it. Returns the event_id of
-        a plain event without one, where the request has such.
+        It notes who asks in `request.state.caller`; None: the body is signed, `signed` has to tell.
         """
 
-
-class Anybody:
-    """Lets everybody do everything."""
-
-    async def admit(self, headers: Headers, scope: str, body: bytes | None = None) -> str | None:
-        """Let it pass."""
-        del headers, scope, body
+    def signed(self, headers: Headers, body: bytes) -> Caller:
+        """Return who has signed this body."""
 
 
 class Ingest:
     """Answers one request after the other; `count` hears of what was taken."""
 
-    def __init__(
-        self,
-        door: Door,
-        watermark: Watermark,
-        count: Callable[[str, str], None],
-        access: Access,
-    ) -> None:
+    def __init__(self, door: Door, watermark: Watermark, count: Callable[[str, str], None]) -> None:
         self._door = door
         self._watermark = watermark
         self._count = count
-        self._access = access
         self._bodies = Bodies()
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, access: Access | None) -> Response:
         """Take the events of a request, all or none. Raises RequestRefused."""
         headers = request.headers
-        await self._access.admit(headers, SCOPE)
         async with self._bodies.of(request) as body:
-            event_id = await self._access.admit(headers, SCOPE, body)
+            event_id = webhook_id(request, body, access)
             hops = hops_of(headers)
             read = asyncio.to_thread if len(body) > LARGE_BYTES else at_once
             arrivals = await read(decode, headers, body, hops, event_id)
@@ -107,6 +101,17 @@ class Ingest:
                 "PostgreSQL is away, and this cannot be kept until it is back: send it again later",
                 headers={"retry-after": str(AWAY_SECONDS)},
             ) from error
+
+
+def webhook_id(request: Request, body: bytes, access: Access | None) -> str | None:
+    """Return the id that a signed request has; its signature is judged here, for it needs the body.
+
+    This is the one place where access and body meet.
+    """
+    if access is None:
+        return None
+    caller: Caller | None = request.state.caller
+    return (caller or access.signed(request.headers, body)).webhook_id
 
 
 async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:

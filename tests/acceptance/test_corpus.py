@@ -49,7 +49,8 @@ async def test_a_body_over_http_is_stored_to_the_digit_or_refused_with_a_reason(
     token = secrets.token_urlsafe(32)
     tokens = {"RETRYD_HTTP__TOKENS": json.dumps([token])}
     headers = {"authorization": f"Bearer {token}", "content-type": media_type}
-    expected, answers = {}, {}
+    expected: dict[str, object] = {}
+    answers: dict[str, httpx.Response] = {}
     async with (
         running(tmp_path, database.dsn, **IDLE, **tokens) as worker,
         httpx.AsyncClient(timeout=10, headers=headers) as client,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
 
     from retryd.domain.api_token import ApiToken
@@ -46,7 +47,10 @@ class Means(Protocol):
         """Whether a connection pooler stands in front of it."""
 
     async def pause(self, handler: str, reason: str) -> None:
-        """Have nothing more claimed for a handler until a person resumes it."""
+        """Have nothing more claimed for a handler until a person resumes it.
+
+        Does nothing for a worker that claims no more itself.
+        """
 
 
 class OwnedHandler(Handler, Protocol):
@@ -141,6 +145,13 @@ class Readiness:
 
     ready: bool
     reasons: tuple[str, ...] = ()
+
+
+class Overflow(Protocol):
+    """Where what comes in is kept while PostgreSQL is away; may be used from any thread."""
+
+    def append(self, record: bytes) -> Future[None]:
+        """Keep a record; the future is done when it will outlive a crash, or says why it cannot."""
 
 
 class Health(Protocol):

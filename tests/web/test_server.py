@@ -13,9 +13,13 @@ from contextlib import ExitStack, asynccontextmanager
 import httpx
 import pytest
 
+from retryd.compose.ingesting import ingesting
+from retryd.settings.models import Configuration, HttpSettings
 from retryd.telemetry.metrics import Metrics
 from retryd.web import protocol
-from retryd.web.app import build_app
+from retryd.web.access import Access
+from retryd.web.app import Api, build_app
+from retryd.web.ingest import Ingest
 from retryd.web.server import HttpServer, listen
 from tests.waiting import until
 from tests.web.serving import Served, Told, serving
@@ -217,16 +221,19 @@ async def test_a_name_with_several_addresses_listens_at_all_on_one_port(host: st
 
 async def test_a_server_whose_needs_cannot_be_opened_tries_again() -> None:
     tries = []
+    access, metrics = Access(HttpSettings()), Metrics()
+    opened = ingesting(Configuration(), "postgresql://", metrics.captures.count, access)
 
     @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
+    async def opened_late() -> AsyncIterator[Ingest]:
         tries.append(time.monotonic())
         if len(tries) < 3:
             message = "not yet"
             raise OSError(message)
-        yield
+        async with opened() as ingest:
+            yield ingest
 
-    app = build_app(Told(), Metrics().exposition, "test", lifespan=lifespan)
+    app = build_app(Told(), metrics.exposition, "test", Api(access, opened_late))
     server = HttpServer("127.0.0.1", 0, app, again_seconds=0.1)
     server.start()
     try:

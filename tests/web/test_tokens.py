@@ -18,12 +18,12 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
+from retryd.compose.ingesting import ingesting
 from retryd.domain.api_token import token_text
 from retryd.handlers.signature import signed
-from retryd.settings.models import HttpSettings
-from retryd.store.pool import open_pool
-from retryd.store.tokens import Tokens
+from retryd.settings.models import Configuration, HttpSettings
 from retryd.telemetry.metrics import Metrics
+from retryd.web import app as web
 from retryd.web import known_tokens
 from retryd.web.access import Access, Caller, scope_of
 from retryd.web.app import build_app
@@ -65,7 +65,7 @@ class Api:
 
 
 def add_routes(app: FastAPI, access: Access) -> None:
-    """Add a route for each scope, and one that takes signatures as well."""
+    """Add a route for each scope."""
 
     async def told(request: Request) -> dict[str, object]:
         caller: Caller = request.state.caller
@@ -75,27 +75,16 @@ def add_routes(app: FastAPI, access: Access) -> None:
         demands = [Depends(access.require(scope))]
         app.get(f"/api/v1/{scope}", dependencies=demands)(told)
 
-    @app.post("/api/v1/events", dependencies=[Depends(access.require("ingest", or_signed=True))])
-    async def events(request: Request) -> str | None:
-        return access.caller_of(request, await request.body()).webhook_id
-
 
 @asynccontextmanager
 async def serving(
     dsn: str, shell: Shell, host: str = "127.0.0.1", **settings: object
 ) -> AsyncIterator[Api]:
     """Serve while the context lasts, with the rights of a worker."""
-    access = Access(HttpSettings.model_validate(settings))
-
-    @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
-        async with (
-            open_pool(dsn, size=1, application="retryd/test", pgbouncer=True) as pool,
-            access.reading(Tokens(pool)),
-        ):
-            yield
-
-    app = build_app(Told(), Metrics().exposition, "test", lifespan=lifespan)
+    configuration = Configuration.model_validate({"http": settings})
+    access, metrics = Access(configuration.http), Metrics()
+    opened = ingesting(configuration, dsn, metrics.captures.count, access)
+    app = build_app(Told(), metrics.exposition, "test", web.Api(access, opened))
     add_routes(app, access)
     server = HttpServer(host, 0, app, on_listening=access.listening)
     server.start()
@@ -151,7 +140,9 @@ def without_scope(app: FastAPI) -> set[str]:
 
 
 def test_every_route_of_the_api_demands_a_scope_and_the_others_are_known() -> None:
-    app = build_app(Told(), Metrics().exposition, "test")
+    access, metrics = Access(HttpSettings()), Metrics()
+    opened = ingesting(Configuration(), "postgresql://", metrics.captures.count, access)
+    app = build_app(Told(), metrics.exposition, "test", web.Api(access, opened))
     assert without_scope(app) == set()
     assert {getattr(route, "path", "?") for route in every_route(list(app.routes))} >= OPEN
 
@@ -276,14 +267,16 @@ async def test_a_request_that_is_signed_needs_no_token_and_its_bytes_are_what_co
     dsn: str, shell: Shell
 ) -> None:
     async with serving(dsn, shell, webhook_keys=(KEY.get_secret_value(),)) as api:
-        body = json.dumps({"a": 1}).encode()
+        body = json.dumps({"event_type": "order.sync.failed"}).encode()
 
         async def post(at: float, sent: bytes = body, **more: str) -> httpx.Response:
-            headers = {**signed("msg_1", int(at), body, [KEY]), **more}
+            kind = {"content-type": "application/json"}
+            headers = {**kind, **signed("msg_1", int(at), body, [KEY]), **more}
             return await api.client.post("/api/v1/events", content=sent, headers=headers)
 
         answer = await post(time.time())
-        assert (answer.status_code, answer.json()) == (200, "msg_1")
+        assert (answer.status_code, answer.json()["events"][0]["event_id"]) == (201, "msg_1")
+        assert (await post(time.time())).status_code == 200, "the same again"
         assert (await post(time.time(), body + b" ")).status_code == 401
         for off in (-310, 310):
             answer = await post(time.time() + off)
@@ -309,5 +302,5 @@ async def test_a_server_that_was_told_of_a_token_holds_one_session(
     for _ in range(20):
         await asyncio.gather(*(api.get("read", token_text(id, bytes(32))) for id in range(10)))
     assert await api.status("read", token) == 200
-    query = "select count(*) from pg_stat_activity where application_name = 'retryd/test'"
+    query = "select count(*) from pg_stat_activity where application_name = 'retryd/http'"
     assert await connection.fetchval(query) == 1

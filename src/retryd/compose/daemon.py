@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from retryd.compose.generation import Generation
     from retryd.ports import OwnedHandler
     from retryd.settings.models import Configuration
+    from retryd.telemetry.captures import Captures
 
 LONGEST_PAUSE_SECONDS = 3.0
 
@@ -68,6 +69,11 @@ class Daemon:
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return the text of a scrape and its content type, by the header Accept."""
         return self._process.metrics.exposition(accept)
+
+    @property
+    def captures(self) -> Captures:
+        """Where events that come in are counted."""
+        return self._process.metrics.captures
 
     def stop(self) -> None:
         """Let everything drain and end."""

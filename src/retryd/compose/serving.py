@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import retryd
 from retryd.compose.daemon import Daemon
+from retryd.compose.ingesting import ingesting
 from retryd.compose.systemd import announcing
 from retryd.processes.link import ChildLink
 from retryd.processes.parent import Parent
-from retryd.store.pool import open_pool
-from retryd.store.tokens import Tokens
+from retryd.telemetry.captures import Captures
 from retryd.telemetry.log import bear
 from retryd.telemetry.shared import shared_values
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from retryd.client.app import App
     from retryd.compose.systemd import Systemd
     from retryd.ports import Health
-    from retryd.settings.models import Configuration, HttpSettings
+    from retryd.settings.models import Configuration
 
 
 SERVER_REMEDY: Final = "pip install 'retryd[server]' brings health and metrics over HTTP"
@@ -36,38 +36,35 @@ logger = logging.getLogger("retryd.web")
 
 def can_serve() -> bool:
     """Tell whether the extra `server` is installed."""
-    return all(find_spec(name) is not None for name in ("fastapi", "uvicorn"))
+    return all(find_spec(name) is not None for name in ("cloudevents", "fastapi", "uvicorn"))
 
 
 @asynccontextmanager
 async def serving(
-    settings: HttpSettings,
+    configuration: Configuration,
     dsn: str,
     health: Health,
     exposition: Callable[[str], tuple[bytes, str]],
+    captures: Captures,
 ) -> AsyncIterator[None]:
-    """Answer over HTTP while the context lasts, if the extra `server` is installed."""
+    """Answer over HTTP while the context lasts, if the extra `server` is installed.
+
+    Events that come in are captured in the database at `dsn`, and counted in `captures`.
+    """
     if not can_serve():
         logger.warning("http_not_served", extra={"remedy": SERVER_REMEDY})
         yield
         return
     from retryd.web.access import Access  # noqa: PLC0415 - a child of a parent needs no web server
-    from retryd.web.app import build_app  # noqa: PLC0415 - the same
+    from retryd.web.app import Api, build_app  # noqa: PLC0415 - the same
     from retryd.web.server import HttpServer  # noqa: PLC0415 - the same
 
-    access = Access(settings)
-
-    @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
-        # As behind pgbouncer, which there may be.
-        async with (
-            open_pool(dsn, size=1, application="retryd/http", pgbouncer=True) as pool,
-            access.reading(Tokens(pool)),
-        ):
-            yield
-
-    app = build_app(health, exposition, retryd.__version__, lifespan=lifespan)
-    server = HttpServer(settings.host, settings.port, app, on_listening=access.listening)
+    access = Access(configuration.http)
+    api = Api(access, ingesting(configuration, dsn, captures.count, access))
+    app = build_app(health, exposition, retryd.__version__, api)
+    server = HttpServer(
+        configuration.http.host, configuration.http.port, app, on_listening=access.listening
+    )
     server.start()
     try:
         yield
@@ -105,7 +102,7 @@ async def open_daemon(
     if child is None:
         daemon = Daemon(configuration, load, dsn, app, until_empty=until_empty)
         async with (
-            serving(configuration.http, dsn, daemon, daemon.exposition),
+            serving(configuration, dsn, daemon, daemon.exposition, daemon.captures),
             announcing(systemd, daemon),
         ):
             yield daemon
@@ -139,7 +136,7 @@ class Fleet:
         until_empty: bool,
     ) -> None:
         os.environ["RETRYD_DATABASE_URL"] = dsn  # the children's; on no command line for all to see
-        self._http = configuration.http
+        self._configuration = configuration
         self._dsn = dsn
         self._systemd = systemd
         self._shutdown_seconds = configuration.retry.shutdown_timeout_seconds
@@ -149,12 +146,20 @@ class Fleet:
             shutdown_seconds=self._shutdown_seconds,
             endless=not until_empty,
         )
+        with shared_values(self._parent.directory, count):  # its children have the numbers below
+            self._captures = Captures()
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
         """Run them until stopped, or until all are done; returns the exit status."""
         async with (
-            serving(self._http, self._dsn, self._parent, self._parent.exposition),
+            serving(
+                self._configuration,
+                self._dsn,
+                self._parent,
+                self._parent.exposition,
+                self._captures,
+            ),
             announcing(self._systemd, self),
         ):
             return await self._parent.run(self._stopping)

@@ -3,7 +3,8 @@
     RetrydError
     ├── ConfigurationError     settings, a policy or a pattern cannot be used
     ├── Refused                a request was turned down, nothing was written (SQLSTATE RT…)
-    │   └── NotFound           it names something that does not exist (RT404)
+    │   ├── NotFound           it names something that does not exist (RT404)
+    │   └── EventConflict      another event has the source and event_id of one (RT409)
     ├── PayloadUndecodable     what is stored with a retry is not readable JSON
     ├── TransactionAborted     the caller's transaction had failed before the capture
     ├── DatabaseUnavailable    PostgreSQL cannot be reached
@@ -19,7 +20,7 @@ A message says what, where and what to do; without one the first line of the doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 BAD_INPUT: Final = "RT400"
@@ -46,12 +47,14 @@ class ConfigurationError(RetrydError):
 class Refused(RetrydError):
     """The request was turned down and nothing was written; `sqlstate` is the code of the SQL door.
 
-    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left.
+    RT400 bad input, RT404 unknown, RT409 conflict, RT412 spent: no attempt is left. `pointer` leads
+    to what is wrong within a value (RFC 6901), empty for the value itself.
     """
 
-    def __init__(self, message: str, sqlstate: str = BAD_INPUT) -> None:
+    def __init__(self, message: str, sqlstate: str = BAD_INPUT, pointer: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+        self.pointer = pointer
 
 
 class NotFound(Refused):
@@ -59,6 +62,18 @@ class NotFound(Refused):
 
     def __init__(self, message: str, sqlstate: str = UNKNOWN) -> None:
         super().__init__(message, sqlstate)
+
+
+class EventConflict(Refused):
+    """Events of a batch, `indexes`, meet others of their source and event_id with other content."""
+
+    def __init__(self, indexes: Sequence[int]) -> None:
+        named = ", ".join(map(str, indexes))
+        super().__init__(
+            f"event {named}: another event has this source and event_id, with other content",
+            CONFLICT,
+        )
+        self.indexes = tuple(indexes)
 
 
 class PayloadUndecodable(RetrydError):

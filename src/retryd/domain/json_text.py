@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 # NUL is in no text that PostgreSQL can hold, and the encoder always writes it as an escape.
 _MARK: Final = "\x00"
+_SHOWN: Final = 100
 _MARKED: Final = re.compile(r'"\\u0000([-+0-9.eE]+)\\u0000"')
 
 encode_plain: Final = json.JSONEncoder(
@@ -36,13 +38,82 @@ class WrittenNumber:
         return max(whole, 1), max(-exponent, 0)
 
 
+class NotJson(ValueError):
+    """It has what other readers take for JSON: NaN, Infinity."""
+
+
+class BeyondReading(ValueError):
+    """It is JSON that cannot be read; `pointer` (RFC 6901) leads to what is wrong, where known."""
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
 def read_json(text: str) -> Any:
-    """Decode JSON, its fractions to WrittenNumber. Raises ValueError."""
-    try:
+    """Decode JSON, its fractions to WrittenNumber. Raises ValueError, BeyondReading for some."""
+    with _reading():
         return json.loads(text, parse_float=WrittenNumber, parse_constant=_refuse)
+
+
+def read_json_strictly(text: str) -> Any:
+    """Decode JSON as `read_json` does, but refuse an object that has a key twice.
+
+    Which of the two counts is up to who reads it, so that two readers see two values.
+    """
+    twice: list[tuple[dict[str, Any], str]] = []
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.append((found, next(key for key in keys if keys.count(key) > 1)))
+        return found
+
+    with _reading():
+        root = json.loads(
+            text, parse_float=WrittenNumber, parse_constant=_refuse, object_pairs_hook=object_of
+        )
+    if twice:
+        where, key = twice[-1]  # the outermost of them is the last to be complete
+        raise BeyondReading(f"it has the key {key[:_SHOWN]!r} twice", _pointer_to(root, where))
+    return root
+
+
+def pointer_of(steps: Iterable[str | int]) -> str:
+    """Write the way to a value as a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
     except RecursionError as error:
         message = "it is nested too deep"
-        raise ValueError(message) from error
+        raise BeyondReading(message) from error
+    except (json.JSONDecodeError, NotJson):
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        message = "it has a number of thousands of digits: give text"
+        raise BeyondReading(message) from error
+
+
+def _pointer_to(root: object, wanted: object) -> str:
+    """Find a container by its identity; an empty pointer if it is no longer there."""
+    todo: list[tuple[object, tuple[str | int, ...]]] = [(root, ())]
+    while todo:
+        value, way = todo.pop()
+        if value is wanted:
+            return pointer_of(way)
+        children: Iterable[tuple[str | int, object]] = ()
+        match value:
+            case dict():
+                children = value.items()
+            case list():
+                children = enumerate(value)
+        todo.extend((child, (*way, step)) for step, child in children)
+    return ""
 
 
 def write_json(value: object, default: Callable[[Any], Any] | None = None, **layout: Any) -> str:
@@ -65,4 +136,4 @@ def write_json(value: object, default: Callable[[Any], Any] | None = None, **lay
 
 def _refuse(constant: str) -> NoReturn:
     message = f"{constant} is no number of JSON"
-    raise ValueError(message)
+    raise NotJson(message)

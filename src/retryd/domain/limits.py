@@ -13,6 +13,8 @@ from retryd.domain.errors import Refused
 from retryd.domain.json_text import WrittenNumber, encode_plain, write_json
 
 EVENT_TYPE_LENGTH: Final = 200
+OWN_EVENTS: Final = "retryd."
+"""How the types of retryd's own events begin: none is ever captured, or it would feed itself."""
 KEY_BYTES: Final = 255
 PAYLOAD_BYTES: Final = 1024 * 1024
 ATTRIBUTES_BYTES: Final = 16 * 1024
@@ -47,7 +49,10 @@ _Trail: TypeAlias = "tuple[_Trail, str | int] | None"
 
 
 def check_event_type(text: object) -> None:
-    """Refuse what is no event type: 1 to 200 of `[A-Za-z0-9_.:-]`, no dot at either end."""
+    """Refuse what is no event type: 1 to 200 of `[A-Za-z0-9_.:-]`, no dot at either end.
+
+    Those that begin with `retryd.` are retryd's own, and refused too.
+    """
     if not isinstance(text, str):
         raise Refused(f"event_type is of type {type(text).__name__}: give text")
     _check_event_type(text)
@@ -61,6 +66,11 @@ def _check_event_type(text: str) -> None:
         raise Refused(f"event_type {text!r} has other characters than A-Z a-z 0-9 _ . : - in it")
     if text.startswith(".") or text.endswith("."):
         raise Refused(f"event_type {text!r} begins or ends with a dot: leave that dot out")
+    if text.startswith(OWN_EVENTS):
+        raise Refused(
+            f"event_type begins with {OWN_EVENTS!r}, as retryd's own events do, which are never"
+            " captured: give another name to what failed"
+        )
 
 
 def check_key(name: str, value: object) -> None:
@@ -167,7 +177,8 @@ def check_json(name: str, root: object, max_bytes: int, max_depth: int) -> int:
     while todo:
         value, trail, depth = todo.pop()
         if fault := _fault(value, depth, max_depth):
-            raise Refused(f"{name}{_pointer(trail)} {fault}")
+            pointer = _pointer(trail)
+            raise Refused(f"{name}{pointer and f' at {pointer}'} {fault}", pointer=pointer)
         children: Iterable[tuple[str | int, object]] = ()
         least += 1
         match value:
@@ -261,7 +272,7 @@ def _pointer(trail: _Trail) -> str:
     while trail:
         trail, step = trail
         steps.append("/" + str(step)[:KEY_BYTES].replace("~", "~0").replace("/", "~1"))
-    return cut(" at " + "".join(reversed(steps)), KEY_BYTES) if steps else ""
+    return cut("".join(reversed(steps)), KEY_BYTES)
 
 
 def _too_large(name: str, max_bytes: int) -> Refused:

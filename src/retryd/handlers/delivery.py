@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from io import BytesIO
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -43,6 +44,8 @@ SPARE_SECONDS: Final = 0.1
 KEPT_SECONDS: Final = 4.0
 """How long an idle connection is kept: less than servers do, or they close it under a request."""
 SHOWN_BYTES: Final = 255
+AT_ONCE_BYTES: Final = 1024 * 1024
+"""How long a body may be that is written at once: others would wait for a longer one."""
 
 AGAIN_SECONDS: Final = 60.0
 """How long a target that is gone is left alone where the handler could not be paused."""
@@ -108,7 +111,7 @@ class HttpHandler:
         try:
             async with self._session.post(
                 URL(url, encoded=True),
-                data=body,
+                data=body if len(body) <= AT_ONCE_BYTES else BytesIO(body),
                 headers=headers,
                 allow_redirects=False,
                 trace_request_ctx=sent,

@@ -140,6 +140,11 @@ class HttpSettings(Block):
         description="Keys, as Standard Webhooks has them, with which senders of events sign; each"
         " verifies. whsec_..., best as a reference.",
     )
+    max_queue_depth: int | None = Field(
+        default=1_000_000,
+        ge=1,
+        description="Live retries from which on no events are taken over HTTP; null: no limit.",
+    )
 
 
 class SpoolSettings(Block):

@@ -18,7 +18,7 @@ NEEDS: Final = {
             *("prune_attempts", "prune_archive", "prune_dead_letters", "prune_events"),
             *("prune_workers", "publish_policies", "publish_handlers"),
             *("worker_seen", "worker_alert", "worker_gone", "pause_handler"),
-            *("capture_checked", "live_tokens"),
+            *("capture_checked", "capture_dead", "queue_depth", "live_tokens"),
         }
     ),
     "capture": frozenset({"capture_failure", "capture_failures"}),

@@ -1,4 +1,4 @@
-"""The values of the label `handler`: never more than a scraper can bear."""
+"""The values of labels: never more than a scraper can bear."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ class HandlerLabels:
             return OTHER
         self._known.add(handler)
         return handler
+
+
+class PairLabels:
+    """Lets the first `room` pairs of values pass; every later one is `other`, `other`."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self._known: set[tuple[str, str]] = set()
+
+    def __call__(self, first: str, second: str) -> tuple[str, str]:
+        """Return the labels of a pair."""
+        pair = first, second
+        if pair not in self._known:
+            if len(self._known) >= self._room:
+                return OTHER, OTHER
+            self._known.add(pair)
+        return pair

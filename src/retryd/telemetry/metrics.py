@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from retryd.domain.decision import Bury
 from retryd.domain.outcome import Cancel, Failure, Lost, Reject, Snooze, Success
+from retryd.telemetry.captures import Captures
 from retryd.telemetry.depths import DepthGauges
 from retryd.telemetry.durations import Durations
 from retryd.telemetry.exposition import expose
@@ -60,6 +61,7 @@ class Metrics:
         self._measured_at = time.monotonic()
         self._vitals: Callable[[], Vitals] | None = None
         self._late: defaultdict[str, list[float]] = defaultdict(list)
+        self.captures = Captures(self.registry)
         self._make_counts()
         self._make_vitals(version)
 

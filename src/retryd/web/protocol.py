@@ -11,16 +11,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 CONNECTIONS = 100
 EXCHANGE_SECONDS = 20.0
+LINGER_SECONDS = 2.0
 LAST_SECONDS = 1.0
 
 logger = logging.getLogger("retryd.web.uvicorn")
 
 
 class PatientProtocol(H11Protocol):
-    """One connection: a request has to come and its answer to go within EXCHANGE_SECONDS.
+    """One connection: a request has to come, head and body, and its answer to go within 20 s.
 
-    Beyond CONNECTIONS the one that has been silent longest makes room for a new one, so that
-    clients who only connect keep nobody out and take no more files than that.
+    Beyond CONNECTIONS the one whose request has been awaited longest makes room for a new one, so
+    that clients who only connect, or send head or body byte by byte, keep nobody out and take no
+    more files than that. What is still sent after an answer, such as that the body is too large,
+    is thrown away for LINGER_SECONDS: a connection that ends at once may take the answer along.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -35,8 +38,8 @@ class PatientProtocol(H11Protocol):
         others = [each for each in self.connections if isinstance(each, PatientProtocol)]
         connected = [each for each in others if not each.transport.is_closing()]
         if len(connected) > CONNECTIONS:
-            silent = [each for each in connected if each.is_silent]
-            min(silent, key=lambda each: each.since).transport.abort()
+            awaited = [each for each in connected if each.is_awaited]
+            min(awaited, key=lambda each: each.since).transport.abort()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -45,7 +48,7 @@ class PatientProtocol(H11Protocol):
 
     @override
     def on_response_complete(self) -> None:
-        self._begin_exchange()
+        self._begin_exchange(LINGER_SECONDS if self.cycle.more_body else None)
         super().on_response_complete()
 
     @override
@@ -54,15 +57,15 @@ class PatientProtocol(H11Protocol):
         self.loop.call_later(LAST_SECONDS, self.transport.abort)
 
     @property
-    def is_silent(self) -> bool:
-        """Whether no request is being answered."""
+    def is_awaited(self) -> bool:
+        """Whether its next request has not come, or not the whole of it."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
-        return cycle is None or cycle.response_complete
+        return cycle is None or cycle.response_complete or cycle.more_body
 
-    def _begin_exchange(self) -> None:
+    def _begin_exchange(self, seconds: float | None = None) -> None:
         self._end_exchange()
         self.since = self.loop.time()
-        self._deadline = self.loop.call_later(EXCHANGE_SECONDS, self.transport.abort)
+        self._deadline = self.loop.call_later(seconds or EXCHANGE_SECONDS, self.transport.abort)
 
     def _end_exchange(self) -> None:
         if self._deadline is not None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from retryd.compose.ingesting import ingesting
 from retryd.ports import Readiness
+from retryd.settings.models import Configuration
 from retryd.telemetry.metrics import Metrics
 from retryd.web.app import build_app
 from retryd.web.server import HttpServer
@@ -45,10 +47,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(host: str = "127.0.0.1") -> AsyncIterator[Served]:
-    """Serve on a free port while the context lasts."""
+async def serving(
+    host: str = "127.0.0.1", dsn: str | None = None, **settings: Mapping[str, object]
+) -> AsyncIterator[Served]:
+    """Serve on a free port while the context lasts; with a DSN events are taken too."""
     health, metrics = Told(), Metrics("1.2.3")
-    server = HttpServer(host, 0, build_app(health, metrics.exposition, "1.2.3"))
+    opened = None
+    if dsn is not None:
+        configuration = Configuration.model_validate(settings)
+        opened = ingesting(configuration, dsn, metrics.captures.count)
+    server = HttpServer(host, 0, build_app(health, metrics.exposition, "1.2.3", opened))
     server.start()
     try:
         address = await until(lambda: server.address)

@@ -82,11 +82,12 @@ async def main() -> None:
         connection = await asyncpg.connect(dsn)
         server = await connection.fetchval("show server_version")
         await connection.close()
-        floors, ours, kinds = [], [], []
+        floors, ours, kinds, spools = [], [], [], []
         for _ in range(arguments.rounds):
             floors.append(await figures_of(FLOOR, f"--dsn={dsn}", items, "--repeat=1"))
             ours.append(await figures_of("-m", "benchmarks.drain", f"--dsn={dsn}", items))
             kinds.append(await figures_of("-m", "benchmarks.kinds", f"--dsn={dsn}"))
+            spools.append(await figures_of("-m", "benchmarks.spool", f"--dsn={dsn}"))
     ratios = [mine["drain"] / floor["drain"] for mine, floor in zip(ours, floors, strict=True)]
     print(f"PostgreSQL {server}, Python {platform.python_version()}, {os.cpu_count()} processors")
     print(f"{arguments.items} items, {arguments.rounds} rounds; items/s: median (least to most)")
@@ -99,6 +100,9 @@ async def main() -> None:
     print(line("retryd, kind http", [each["http"] for each in kinds]))
     print(line("http, retryd / client", [each["http"] / each["client"] for each in kinds], ".2f"))
     print(line("retryd, kind sql", [each["sql"] for each in kinds]))
+    print(line("spool, 16 threads", [each["threads"] for each in spools]))
+    print(line("spool, 256 waiters", [each["waiters"] for each in spools]))
+    print(line("spool, drain", [each["drain"] for each in spools]))
 
 
 asyncio.run(main())

@@ -84,6 +84,12 @@ async def test_a_value_that_breaks_a_rule_is_refused_and_not_shown(connection: C
     assert (caught.value.sqlstate, "sesame" in str(caught.value)) == ("23505", False)
 
 
+async def test_a_value_that_is_nested_too_deep_is_refused(connection: Connection) -> None:
+    with pytest.raises(Refused, match="stack depth") as caught, reaching_database():
+        await connection.execute("select $1::text::jsonb", "[" * 100_000)
+    assert caught.value.sqlstate == "54001"
+
+
 async def test_a_closed_connection_is_an_outage(connection: Connection) -> None:
     await connection.close()
     with pytest.raises(DatabaseUnavailable, match="closed"), reaching_database():

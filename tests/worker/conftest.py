@@ -15,6 +15,7 @@ from retryd.domain.policy import Policy
 from retryd.domain.retry import Retry
 from retryd.handlers.python import PythonHandler
 from retryd.ports import Handler
+from retryd.service import Service
 from retryd.store.lines import open_lines
 from retryd.store.pool import Pool, open_pool
 from retryd.store.queue import Queue
@@ -41,6 +42,7 @@ class Bench:
     dsn: str
     policies: list[Policy] = field(default_factory=lambda: [QUICK])
     metrics: Metrics = field(default_factory=Metrics)
+    sources: list[Service] = field(default_factory=list)
 
     def plan(self, **changes: Any) -> Plan:
         """Return a plan that is quick to wake and listens."""
@@ -70,7 +72,8 @@ class Bench:
         async with open_lines(self.dsn, f"worker-{id(handlers)}", size=10) as lines:
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
             observer = Observers(self.metrics, AttemptLines())
-            worker = Worker(lines, handlers, self.policies, observer, self.plan(**changes))
+            plan = self.plan(**changes)
+            worker = Worker(lines, handlers, self.policies, observer, plan, sources=self.sources)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run())
                 try:

@@ -20,6 +20,7 @@ from retryd.settings.values import DatabaseUrl, Days, Directory, Host, Name, Pat
 
 DAY_SECONDS: Final = 86_400
 MAX_AT_ONCE: Final = 1_000
+MAX_SPOOL_BYTES: Final = 1024**4
 
 WHERE_NO_POLICY_SAYS: Final = {
     "max_retries": "default_max_retries",
@@ -147,6 +148,7 @@ class SpoolSettings(Block):
     max_bytes: int = Field(
         default=1024**3,
         ge=1,
+        le=MAX_SPOOL_BYTES,
         description="The most that may wait there, in bytes.",
     )
     drain: tuple[Directory, ...] = Field(

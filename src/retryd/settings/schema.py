@@ -123,7 +123,7 @@ def _secret(schema: Json) -> bool:
 
 def _range(noun: str, schema: Json) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
-    return noun if low is None or high is None else f"{noun}, {low:.10g} to {high:.10g}"
+    return noun if low is None or high is None else f"{noun}, {low:.15g} to {high:.15g}"
 
 
 def _word(value: object) -> str:

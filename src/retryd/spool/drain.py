@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -132,7 +132,7 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def reject(segment: Path, lines: Iterable[bytes]) -> None:
+def reject(segment: Path, lines: Sequence[bytes]) -> None:
     """Keep what nobody takes of a segment; when it is drained again the same is written again."""
     directory = segment.parent / REJECTED
     make_directory(directory)
@@ -148,4 +148,4 @@ def reject(segment: Path, lines: Iterable[bytes]) -> None:
         draft.unlink(missing_ok=True)
         raise
     sync_directory(directory)
-    logger.warning("spool_records_rejected", extra={"file": str(target)})
+    logger.warning("spool_records_rejected", extra={"file": str(target), "records": len(lines)})

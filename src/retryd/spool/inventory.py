@@ -76,7 +76,7 @@ def rejected(directory: Path) -> Iterator[Rejected]:
     for path in sorted((directory / REJECTED).glob("*.jsonl")):
         with suppress(FileNotFoundError):  # a person has removed it
             lines = path.read_bytes().splitlines()
-            reasons = Counter(map(reason_of, lines))
+            reasons = dict(Counter(map(reason_of, lines)))
             yield Rejected(path, len(lines), path.stat().st_size, reasons)
 
 

@@ -171,8 +171,10 @@ def test_variables_may_give_a_handler() -> None:
         (
             "RETRYD_QQ",
             "3",
-            "qq is unknown, known are database, retry, handlers, capture_patterns, http, spool,"
-            " log",
+            (
+                "qq is unknown, known are database, retry, handlers, capture_patterns, http,"
+                " spool, log"
+            ),
         ),
     ],
 )

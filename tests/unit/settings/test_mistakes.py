@@ -167,6 +167,13 @@ MISTAKES: dict[str, list[tuple[str, Any, str, str]]] = {
         ("http.host", "", "http.host", "such as 127.0.0.1"),
         ("http.tokens", ["env:NOWHERE"], "http.tokens.0", "put the secret there"),
     ],
+    "spool": [
+        ("spool.directory", "", "spool.directory", "such as /var/lib/retryd/spool"),
+        ("spool.max_bytes", "1G", "spool.max_bytes", "a whole number, 1 to"),
+        ("spool.drain", "/srv/shop", "spool.drain", "allowed is a list"),
+        ("spool.drain", [""], "spool.drain.0", "give a path"),
+        ("spool.path", "x", "spool.path", "known are directory, max_bytes, drain"),
+    ],
     "log": [
         ("log", "info", "log", "allowed is an object"),
         ("log.level", "INFO", "log.level", "allowed is debug, info, warning, error"),

@@ -170,7 +170,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ("http.tokens", "secret", "is text, allowed is a list, each text, env:NAME or file:/path"),
         ("spool.directory", "", "is no directory, give a path, such as /var/lib/retryd/spool"),
         ("spool.directory", 5, "is 5, allowed is text or null"),
-        ("spool.max_bytes", 0, "is 0, allowed is a whole number, 1 or more"),
+        ("spool.max_bytes", 0, "is 0, allowed is a whole number, 1 to 1099511627776"),
         ("spool.drain", "/srv/shop", "is text, allowed is a list, each text"),
         ("log.level", "INFO", "is 'INFO', allowed is debug, info, warning, error"),
         ("log.level", "x" * 99, f"is '{'x' * 59}…, allowed is debug, info, warning, error"),

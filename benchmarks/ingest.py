@@ -100,7 +100,7 @@ async def post(url: str, kind: str, bodies: list[bytes], connections: int) -> fl
         async def one_by_one() -> None:
             for body in left:
                 async with session.post(url, data=body, headers={"content-type": kind}) as answer:
-                    if answer.status != 201:  # noqa: PLR2004 - each is new
+                    if answer.status != 201:
                         raise SystemExit(await answer.text())
                     await answer.read()
 

@@ -35,7 +35,7 @@ async def door_of(member: Member) -> httpx.AsyncClient:
 
 
 async def names(scene: Scene) -> list[str]:
-    """Return the ids of the events that are in PostgreSQL, as often as they have a retry; book them."""
+    """Return the ids of the events in PostgreSQL, as often as they have a retry; book them."""
     found = await scene.value(
         "select coalesce(json_agg(json_build_array(event_id, id) order by event_id), '[]')"
         " from retryd.retries"

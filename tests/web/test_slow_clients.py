@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -161,7 +160,7 @@ async def test_healthy_requests_are_answered_beside_two_hundred_that_drip(
             answer = await post(taking, {**EVENT, "event_id": str(number)})
             took.append(time.monotonic() - began)
             assert answer.status_code == 201
-        assert sorted(took)[-1] < 1, took
+        assert max(took) < 1, took
     finally:
         for task in dripping:
             task.cancel()

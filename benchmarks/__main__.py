@@ -82,12 +82,13 @@ async def main() -> None:
         connection = await asyncpg.connect(dsn)
         server = await connection.fetchval("show server_version")
         await connection.close()
-        floors, ours, kinds, spools = [], [], [], []
+        floors, ours, kinds, spools, doors = [], [], [], [], []
         for _ in range(arguments.rounds):
             floors.append(await figures_of(FLOOR, f"--dsn={dsn}", items, "--repeat=1"))
             ours.append(await figures_of("-m", "benchmarks.drain", f"--dsn={dsn}", items))
             kinds.append(await figures_of("-m", "benchmarks.kinds", f"--dsn={dsn}"))
             spools.append(await figures_of("-m", "benchmarks.spool", f"--dsn={dsn}"))
+            doors.append(await figures_of("-m", "benchmarks.ingest", f"--dsn={dsn}"))
     ratios = [mine["drain"] / floor["drain"] for mine, floor in zip(ours, floors, strict=True)]
     print(f"PostgreSQL {server}, Python {platform.python_version()}, {os.cpu_count()} processors")
     print(f"{arguments.items} items, {arguments.rounds} rounds; items/s: median (least to most)")
@@ -103,6 +104,8 @@ async def main() -> None:
     print(line("spool, 16 threads", [each["threads"] for each in spools]))
     print(line("spool, 256 waiters", [each["waiters"] for each in spools]))
     print(line("spool, drain", [each["drain"] for each in spools]))
+    print(line("events, batches of 100", [each["batches"] for each in doors]))
+    print(line("events, 16 connections", [each["singles"] for each in doors]))
 
 
 asyncio.run(main())

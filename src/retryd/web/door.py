@@ -108,15 +108,22 @@ class Door:
         """Log where events go now, once for each change."""
         if event == self._told:
             return
-        if event:
-            level = logging.ERROR if event == "events_refused" else logging.WARNING
-            logger.log(level, event, extra={"reason": str(reason)})
-        else:
-            logger.warning("events_captured_again")
         self._told = event
+        match event:
+            case "events_spooled":
+                logger.warning("events_spooled", extra={"reason": str(reason)})
+            case "events_refused":
+                logger.error("events_refused", extra={"reason": str(reason)})
+            case _:
+                logger.warning("events_captured_again")
+
+    @property
+    def is_away(self) -> bool:
+        """Whether PostgreSQL has not answered a moment ago."""
+        return time.monotonic() < self._away_until
 
     def _check_away(self) -> None:
-        if self._reason is not None and time.monotonic() < self._away_until:
+        if self._reason is not None and self.is_away:
             raise self._reason
 
     def _note(self, error: DatabaseUnavailable) -> None:

@@ -53,7 +53,7 @@ class Ingest:
         return answer_of(arrivals, taken)
 
     async def _take(self, arrivals: Sequence[Arrival], hops: int) -> Sequence[Taken]:
-        if not await self._watermark.has_room(len(arrivals)):
+        if not (self._door.is_away or await self._watermark.has_room(len(arrivals))):
             raise RequestRefused(
                 429,
                 "the queue is full (http.max_queue_depth): send it again later",

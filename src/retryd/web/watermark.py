@@ -36,7 +36,7 @@ class Watermark:
         self._depth = depth
         self._limit = limit
         self._clock = clock
-        self._counted = 0
+        self._counted: int | None = None
         self._since = 0
         self._at = -math.inf
         self._counting = asyncio.Lock()
@@ -56,7 +56,7 @@ class Watermark:
         return True
 
     def _passes(self, events: int, limit: int) -> bool:
-        return self._counted + self._since + events <= limit
+        return self._counted is not None and self._counted + self._since + events <= limit
 
     def _age(self) -> float:
         return self._clock() - self._at
@@ -72,4 +72,5 @@ class Watermark:
                 self._counted = await self._depth.queue_depth(limit)
             except RetrydError:
                 self._counted = 0
+                self._at += AGAIN_SECONDS - OLD_SECONDS  # and is old in a second
             self._since -= before

@@ -33,6 +33,7 @@ BATCH: Final = 100
 CONNECTIONS: Final = 16
 SINGLES: Final = 0.4
 """How many are sent one by one for each that is sent in batches."""
+TOKEN: Final = "only-for-benchmarks"  # noqa: S105 - of a server that ends with it
 PAD: Final = "x" * 165
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
@@ -46,6 +47,7 @@ def server(dsn: str) -> Iterator[str]:
         "RETRYD_DATABASE_URL": dsn,
         "RETRYD_RETRY__ENABLED": "false",
         "RETRYD_HTTP__PORT": "0",
+        "RETRYD_HTTP__TOKENS": json.dumps([TOKEN]),
         "RETRYD_HTTP__MAX_QUEUE_DEPTH": "100000000",
         "RETRYD_LOG__FORMAT": "json",
     }
@@ -95,7 +97,8 @@ async def post(url: str, kind: str, bodies: list[bytes], connections: int) -> fl
     """Post these bodies over so many connections; returns the seconds that it took."""
     left = iter(bodies)
     connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    said = {"authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession(connector=connector, headers=said) as session:
 
         async def one_by_one() -> None:
             for body in left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from multiprocessing.connection import Connection
+from typing import cast
 
 import uvloop
 from typing_extensions import override
@@ -22,8 +23,7 @@ class Receiver(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is one of TCP
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is no subclass
 
     @override
     def data_received(self, data: bytes) -> None:

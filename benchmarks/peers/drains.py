@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.peers.contenders import FLOOR
@@ -44,14 +45,27 @@ async def floor_itself(contest: Contest, processes: int) -> Figures:
     return said
 
 
-async def ended(contest: Contest, connection: Connection, within: float) -> int:
-    """Wait until the database says that nothing is left; returns what is left when time is up."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What was left when time was up, when that was, and what PostgreSQL had spent by then."""
+
+    left: int
+    at: float
+    server_seconds: float
+
+
+async def ended(contest: Contest, connection: Connection, within: float) -> Ending:
+    """Wait until the database says that nothing is left, as it was when it was asked.
+
+    To count beside a million takes long, and is not the contender's.
+    """
     deadline = time.monotonic() + within
-    while (left := await contest.left(connection)) > 0:
-        if time.monotonic() > deadline:
-            return left
+    while True:
+        at, spent = time.time(), contest.server.cpu_seconds()
+        left = await contest.left(connection)
+        if left <= 0 or time.monotonic() > deadline:
+            return Ending(max(0, left), at, spent)
         await asyncio.sleep(POLL_SECONDS)
-    return 0
 
 
 async def drained(
@@ -71,14 +85,14 @@ async def drained(
         # Nobody asks the database before the last call: with many dead rows that would cost.
         done = await workers.until(items * calls)
         spent = time.time() - workers.reports.first
-        left = await ended(contest, connection, within=CELL_SECONDS - spent if done else 0)
-        seconds = time.time() - workers.reports.first
+        ending = await ended(contest, connection, within=CELL_SECONDS - spent if done else 0)
+        seconds = ending.at - workers.reports.first
         thousands = max(1, workers.reports.calls - before) / 1000
         return {
-            "rate": (items - left) / seconds,
-            "unfinished": float(left),
+            "rate": (items - ending.left) / seconds,
+            "unfinished": float(ending.left),
             "worker_ms": (workers.cpu_seconds() - ours) * 1000 / thousands,
-            "postgres_ms": (contest.server.cpu_seconds() - theirs) * 1000 / thousands,
+            "postgres_ms": (ending.server_seconds - theirs) * 1000 / thousands,
             "megabytes": workers.peak_megabytes(),
         }
 

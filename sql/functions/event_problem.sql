@@ -14,6 +14,9 @@ begin
     elsif event.event_type !~ '^[A-Za-z0-9_:-]([A-Za-z0-9_.:-]*[A-Za-z0-9_:-])?$' then
         return format('event_type %s may hold only letters, digits and _ . : - and neither begin nor end with a dot',
             quote_literal(event.event_type));
+    elsif starts_with(event.event_type, 'retryd.') then
+        return 'event_type begins with ''retryd.'', as retryd''s own events do, which are never captured; '
+            'give another name to what failed';
     elsif event.event_id = '' then
         return 'event_id is empty; leave it out to have one made';
     elsif octet_length(event.event_id) > 255 then

@@ -8,6 +8,7 @@ returns boolean
 language sql stable parallel safe
 as $$
     select event_type ~ '^[A-Za-z0-9_:-]([A-Za-z0-9_.:-]*[A-Za-z0-9_:-])?$' and length(event_type) <= 200
+        and not starts_with(event_type, 'retryd.')
         and (payload is null
             or pg_column_size(payload) <= 500 and pg_column_compression(payload) is null and octet_length(payload::text) <= 308)
         and (attributes is null or attributes = '{}'

@@ -23,6 +23,7 @@ from retryd.domain.retry import ErrorInfo, Retry
 
 if TYPE_CHECKING:
     from retryd import testing
+    from retryd.client.publisher import ResilientPublisher
     from retryd.compose import running
 
     __version__: str
@@ -37,6 +38,7 @@ __all__ = [
     "PayloadUndecodable",
     "Refused",
     "Reject",
+    "ResilientPublisher",
     "Retry",
     "RetrydError",
     "SchemaOutdated",
@@ -56,10 +58,12 @@ logging.getLogger("retryd").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use what brings much with it: the worker, the reader of metadata."""
+    """Load on first use what brings much with it: the worker, threads, the reader of metadata."""
     match name:
         case "__version__":
             return import_module("importlib.metadata").version("retryd")
+        case "ResilientPublisher":
+            return import_module("retryd.client.publisher").ResilientPublisher
         case "running":
             return import_module("retryd.compose").running
         case "testing":

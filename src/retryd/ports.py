@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
+    from retryd.domain.api_token import ApiToken
     from retryd.domain.decision import Decided
     from retryd.domain.outcome import Outcome
     from retryd.domain.retry import Retry
@@ -46,7 +47,10 @@ class Means(Protocol):
         """Whether a connection pooler stands in front of it."""
 
     async def pause(self, handler: str, reason: str) -> None:
-        """Have nothing more claimed for a handler until a person resumes it."""
+        """Have nothing more claimed for a handler until a person resumes it.
+
+        Does nothing for a worker that claims no more itself.
+        """
 
 
 class OwnedHandler(Handler, Protocol):
@@ -158,3 +162,10 @@ class Health(Protocol):
 
     def state(self) -> Mapping[str, object]:
         """Tell how this process is, for people; all of it can be written as JSON."""
+
+
+class TokenSource(Protocol):
+    """Knows the tokens of the HTTP API."""
+
+    async def live_tokens(self) -> Sequence[ApiToken]:
+        """Return those that are neither revoked nor expired. Raises DatabaseUnavailable."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from retryd.domain.errors import DatabaseUnavailable
 
 # PostgreSQL is back within seconds: nobody should be the one who notices last.
-LONGEST_PAUSE_SECONDS = 3.0
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 3.0
 
 logger = logging.getLogger("retryd.service")
 
@@ -20,6 +20,7 @@ logger = logging.getLogger("retryd.service")
 class Service(ABC):
     """Repeats `step` until it is stopped; each step can be called without the loop."""
 
+    shortest_pause_seconds = SHORTEST_PAUSE_SECONDS
     longest_pause_seconds = LONGEST_PAUSE_SECONDS
     begins_within_seconds = 0.0
 
@@ -72,11 +73,11 @@ class Service(ABC):
                 self._failing = None
             except DatabaseUnavailable as error:  # that it is away is told where it is noticed
                 self._fail(error)
-                pause = self._pause_after(failures := failures + 1)
+                pause = self.pause_after(failures := failures + 1)
                 logger.debug("step_postponed", extra={"service": self.name, "reason": str(error)})
             except Exception as error:  # a loop must survive whatever a step meets
                 self._fail(error)
-                pause = self._pause_after(failures := failures + 1)
+                pause = self.pause_after(failures := failures + 1)
                 logger.exception("step_failed", extra={"service": self.name})
             if pause > 0:
                 await self.rest(pause)
@@ -89,10 +90,16 @@ class Service(ABC):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
+    def pause_after(self, failures: int) -> float:
+        """Return the seconds until a failed step is made again.
+
+        Full jitter, so that a fleet does not come back as one.
+        """
+        longest = min(self.longest_pause_seconds, 0.2 * 2 ** min(failures, 12))
+        return random.uniform(
+            self.shortest_pause_seconds, max(self.shortest_pause_seconds, longest)
+        )
+
     def _fail(self, error: Exception) -> None:
         since = time.monotonic() if self._failing is None else self._failing[0]
         self._failing = since, str(error) or type(error).__name__
-
-    def _pause_after(self, failures: int) -> float:
-        """Full jitter, so that a fleet does not come back as one."""
-        return random.uniform(0.05, min(self.longest_pause_seconds, 0.2 * 2 ** min(failures, 10)))

@@ -41,6 +41,7 @@ async def completed(shell: Shell, *words: str) -> list[str]:
         (("list", "--st"), ["--state"]),
         (("list", "--state", "p"), ["pending", "processing", "parked"]),
         (("handler", "forget", "mail", "--y"), ["--yes"]),
+        (("token", "create", "--scope", "o"), ["operate"]),
         (("list", "--config", "conf"), []),
     ],
 )

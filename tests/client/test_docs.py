@@ -53,6 +53,7 @@ async def test_the_examples_do_what_the_page_says(
         "stock.sync.failed",
         "invoice.email.failed",
         "invoice.remind.failed",
+        "event.user.level_up.failed",
     ]
 
 

@@ -225,7 +225,7 @@ async def test_a_prometheus_on_real_workers_evaluates_all_and_alerts(
         await connection.execute("select retryd.pause_handler('hook')")
         await capture(connection, "hook")
 
-        # A worker reads the gauges when it starts; nobody has to wait for the next reading.
+        # Another worker reads the gauges as well, soon after it starts.
         async with running(tmp_path, database.dsn, **QUICK) as second:
             instance = server.scrape(await listening(second))
             await until(lambda: server.query("retryd:dead_letters:open == 6"), within=30)

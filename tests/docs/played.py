@@ -108,7 +108,8 @@ class Reader:
 
     def variables(self) -> dict[str, str]:
         """Return an environment in which `retryd` is installed and the database is named."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        folders = (Path(sys.executable).parent, os.environ["PATH"], Path(psql()).parent)
+        path = os.pathsep.join(map(str, folders))
         own = {"PATH": path, "RETRYD_DATABASE_URL": self.dsn, "RETRYD_HTTP__PORT": "0"}
         return {**os.environ, **own, "LC_ALL": "C.UTF-8"}
 

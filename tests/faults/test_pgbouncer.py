@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import retryd
 from tests.acceptance.commands import Shell
 from tests.faults.bouncer import SERVER_SESSIONS, pgbouncer
 from tests.faults.scene import Scene
@@ -66,3 +67,38 @@ async def test_people_reach_the_database_through_pgbouncer_without_telling_anybo
         assert (await retryd("show", str(ids[0]), "--json")).document["state"] == "pending"
         for command in (f"explain {ids[0]}", "stats", "top", "dlq list", "handler list"):
             assert (await retryd(*command.split(), "--json")).document is not None
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_statements_take_effect_once_through_fewer_sessions_than_they_have(
+    scene: Scene, where: str
+) -> None:
+    owner = await scene.connect()
+    await owner.execute("""
+        create schema shop;
+        create table shop.effect (number numeric);
+        create table shop.retryd_inbox (
+            delivery text primary key, at timestamptz not null default now());
+        grant usage on schema shop to public;
+        grant all on all tables in schema shop to public;
+    """)
+    for number in range(60):
+        await scene.capture(number=number)
+    async with pgbouncer(scene.database.dsn) as dsn:
+        statement = "insert into shop.effect select :number from pg_sleep(0.01)"
+        handler = {"kind": "sql", "match": ["work.*"], "statement": statement, "connections": 8}
+        if where == "elsewhere":
+            handler |= {"database": dsn, "inbox": "shop.retryd_inbox"}
+        # That a pooler stands there is found out, for retryd's own database and for another.
+        config = {
+            "database": {"url": dsn},
+            "retry": {"poll_interval_seconds": 0.1, "worker_count": 8},
+            "handlers": {"restock": handler},
+        }
+        async with retryd.running(retryd.App(), config):
+            await scene.drained(within=30)
+            assert len(await scene.server.backends("retryd/%")) <= SERVER_SESSIONS
+    numbers = await owner.fetch("select number::int from shop.effect order by 1")
+    assert [row[0] for row in numbers] == list(range(60))
+    attempts = await owner.fetch("select distinct outcome from retryd.retry_attempt")
+    assert [row[0] for row in attempts] == ["success"]

@@ -7,7 +7,7 @@ import random
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from retryd.domain.errors import Refused
@@ -36,6 +36,8 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "event type with a newline": ({"event_type": "a.failed\n"}, "letters, digits"),
     "event type with a wide dot": ({"event_type": "a\u3002failed"}, "letters, digits"),
     "event type with a foreign letter": ({"event_type": "ärger"}, "letters, digits"),
+    "event type of retryd": ({"event_type": "retryd.worker.failed"}, "as retryd's own events do"),
+    "event type of retryd alone": ({"event_type": "retryd.failed"}, "begins with 'retryd.'"),
     "event id empty": ({"event_id": ""}, "event_id is empty"),
     "event id of 256 bytes": ({"event_id": LONG}, "event_id has 256 bytes"),
     "source of 256 bytes": ({"source": "ä" * 128}, "source has 256 bytes"),
@@ -88,6 +90,8 @@ FINE: dict[str, dict[str, object]] = {
     "200 characters": {"event_type": "x" * 200},
     "every allowed character": {"event_type": "aZ09_.:-"},
     "dots in a row": {"event_type": "a..b"},
+    "the name of retryd without a dot": {"event_type": "retryd-worker.failed"},
+    "the name of retryd elsewhere": {"event_type": "shop.retryd.failed"},
     "keys of 255 bytes": {"event_id": "x" * 255, "source": "y" * 255, "ordering_key": "z" * 255},
     "keys with odd characters": {"event_id": "a\tb'\"\\\u2028%_", "source": "\U0001f600"},
     "priorities at both ends": {"priority": 9},
@@ -328,7 +332,12 @@ async def test_the_door_of_the_dead_has_the_same_limits(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(text=st.text(st.sampled_from(list("aZ0._:-*% \n\tä。")), max_size=8))
+@given(
+    text=st.lists(
+        st.sampled_from([*"aZ0._:-*% \n\tä。", "retryd", "retryd.", "Retryd."]), max_size=8
+    ).map("".join)
+)
+@example(text="retryd.a")
 async def test_sql_and_python_take_the_same_event_types(text: str, sql: Doors) -> None:
     try:
         check_event_type(text)
@@ -336,12 +345,13 @@ async def test_sql_and_python_take_the_same_event_types(text: str, sql: Doors) -
         expected = False
     else:
         expected = True
-    problem = await sql.connection.fetchval(
+    row = await sql.connection.fetchrow(
         "select retryd.event_problem(row($1, null, null, null, null, null, null, null, null, null,"
-        " null, null)::retryd.new_event)",
+        " null, null)::retryd.new_event) is null as fine,"
+        " retryd.ordinary_event($1, null, null, null, null, null, null, null, null, null) as usual",
         text,
     )
-    assert (problem is None) is expected
+    assert tuple(row or ()) == (expected, expected)
 
 
 @settings(

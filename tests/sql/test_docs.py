@@ -46,7 +46,7 @@ async def test_the_page_names_every_function_of_the_contract_with_its_arguments(
     for name, arguments in rows:
         called = re.search(rf"`{name}\((?P<given>[^`]*)\)`", TEXT)
         assert called, f"docs/sql.md does not tell {name}"
-        given = re.findall(r"(?:^|, )\[?([a-z_]+)", called["given"])
+        given = re.findall(r"(?:^|, )\[?([a-z0-9_]+)", called["given"])
         assert given == list(arguments or [])
 
 

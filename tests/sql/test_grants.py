@@ -15,6 +15,7 @@ SQL = Path(__file__).parents[2] / "sql"
 PRODUCER = {"capture_failure", "capture_failures"}
 OPERATOR = {
     "cancel_retry",
+    "create_token",
     "delete_dead_letter",
     "delete_dead_letters",
     "import_dead_letters",
@@ -24,6 +25,7 @@ OPERATOR = {
     "resolve_dead_letter",
     "resume_handler",
     "retry_now",
+    "revoke_token",
 }
 INLINED = {
     "claim_row",
@@ -92,6 +94,7 @@ async def test_the_verbs_of_operators_are_theirs(connection: Connection) -> None
     assert worker & OPERATOR == {"pause_handler"}
     assert not operator & {"acquire_retry_batch", "settle_retries", "complete_retry", "fail_retry"}
     assert not operator & {"capture_checked", "capture_dead"}
+    assert "live_tokens" in worker - operator
 
 
 @pytest.mark.parametrize("role", ["worker", "producer", "operator", "reader"])

@@ -6,7 +6,7 @@ import inspect
 import re
 
 from retryd.client import calls
-from retryd.store import intake, queue
+from retryd.store import intake, queue, tokens
 from retryd.store.rights import NEEDS
 
 
@@ -16,5 +16,5 @@ def called_in(module: object) -> set[str]:
 
 
 def test_working_and_capturing_need_what_they_call() -> None:
-    assert NEEDS["work"] == called_in(queue) | called_in(intake)
+    assert NEEDS["work"] == set.union(*map(called_in, (queue, intake, tokens)))
     assert NEEDS["capture"] == called_in(calls)

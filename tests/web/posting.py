@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
-from tests.web.serving import Served
+from tests.web.serving import TOKEN, Served
 
 PATH: Final = "/api/v1/events"
 JSON: Final = {"content-type": "application/json"}
@@ -86,5 +86,6 @@ class Raw:
 
 def head(*lines: str, path: str = PATH) -> str:
     """Write the head of a post."""
-    said = "\r\n".join(("host: x", "content-type: application/json", *lines))
+    token = f"authorization: Bearer {TOKEN}"
+    said = "\r\n".join(("host: x", "content-type: application/json", token, *lines))
     return f"POST {path} HTTP/1.1\r\n{said}\r\n\r\n"

@@ -13,9 +13,12 @@ from retryd.compose.ingesting import ingesting
 from retryd.ports import Readiness
 from retryd.settings.models import Configuration
 from retryd.telemetry.metrics import Metrics
-from retryd.web.app import build_app
+from retryd.web.access import Access
+from retryd.web.app import Api, build_app
 from retryd.web.server import HttpServer
 from tests.waiting import until
+
+TOKEN = "only-for-tests-of-the-web"
 
 
 @dataclass
@@ -48,21 +51,27 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    host: str = "127.0.0.1", dsn: str | None = None, **settings: Mapping[str, object]
+    host: str = "127.0.0.1", dsn: str | None = None, **http: object
 ) -> AsyncIterator[Served]:
-    """Serve on a free port while the context lasts; with a DSN events are taken too."""
+    """Serve on a free port while the context lasts; with a DSN events are taken too.
+
+    `http` are settings of that block. The client shows a token that may do everything.
+    """
     health, metrics = Told(), Metrics("1.2.3")
-    opened = None
+    api = None
     if dsn is not None:
-        configuration = Configuration.model_validate(settings)
-        opened = ingesting(configuration, dsn, metrics.captures.count)
-    server = HttpServer(host, 0, build_app(health, metrics.exposition, "1.2.3", opened))
+        configuration = Configuration.model_validate({"http": {"tokens": (TOKEN,), **http}})
+        access = Access(configuration.http)
+        api = Api(access, ingesting(configuration, dsn, metrics.captures.count, access))
+    server = HttpServer(host, 0, build_app(health, metrics.exposition, "1.2.3", api))
     server.start()
     try:
         address = await until(lambda: server.address)
         assert address is not None
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        async with httpx.AsyncClient(base_url=f"http://{name}:{address[1]}") as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://{name}:{address[1]}", headers={"authorization": f"Bearer {TOKEN}"}
+        ) as client:
             yield Served(server, health, metrics, client, address)
     finally:
         await asyncio.to_thread(server.stop)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from tests.faults.programs import program
-from tests.web.serving import Served
+from tests.web.serving import TOKEN, Served
 
 PAGE = Path(__file__).parents[2] / "docs" / "http.md"
 ADDRESS = "http://127.0.0.1:7387"
@@ -23,7 +24,11 @@ async def test_what_the_page_tells_to_post_is_answered_as_it_shows(taking: Serve
     for typed, answer in shown:
         command = typed.replace(ADDRESS, str(taking.client.base_url).rstrip("/"))
         process = await asyncio.create_subprocess_exec(
-            "bash", "-c", command, stdout=asyncio.subprocess.PIPE
+            "bash",
+            "-c",
+            command,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "TOKEN": TOKEN},
         )
         said, _ = await process.communicate()
         assert with_own_ids(json.loads(said)) == with_own_ids(json.loads(answer))

@@ -7,15 +7,19 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 
 import httpx
 import pytest
 
+from retryd.compose.ingesting import ingesting
+from retryd.settings.models import Configuration, HttpSettings
 from retryd.telemetry.metrics import Metrics
 from retryd.web import protocol
-from retryd.web.app import build_app
+from retryd.web.access import Access
+from retryd.web.app import Api, build_app
+from retryd.web.ingest import Ingest
 from retryd.web.server import HttpServer, listen
 from tests.waiting import until
 from tests.web.serving import Served, Told, serving
@@ -213,3 +217,42 @@ async def test_a_name_with_several_addresses_listens_at_all_on_one_port(host: st
     for each in sockets:
         assert each.getsockname()[1] == port
         each.close()
+
+
+async def test_a_server_whose_needs_cannot_be_opened_tries_again() -> None:
+    tries = []
+    access, metrics = Access(HttpSettings()), Metrics()
+    opened = ingesting(Configuration(), "postgresql://", metrics.captures.count, access)
+
+    @asynccontextmanager
+    async def opened_late() -> AsyncIterator[Ingest]:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            message = "not yet"
+            raise OSError(message)
+        async with opened() as ingest:
+            yield ingest
+
+    app = build_app(Told(), metrics.exposition, "test", Api(access, opened_late))
+    server = HttpServer("127.0.0.1", 0, app, again_seconds=0.1)
+    server.start()
+    try:
+        await until(lambda: server.address)
+        assert len(tries) == 3
+        assert tries[2] - tries[0] >= 0.2
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_what_listens_is_told_with_each_of_its_addresses() -> None:
+    heard: list[tuple[str, int]] = []
+    app = build_app(Told(), Metrics().exposition, "test")
+    server = HttpServer("localhost", 0, app, on_listening=heard.extend)
+    server.start()
+    try:
+        address = await until(lambda: server.address)
+        await until(lambda: heard)
+        assert heard[0] == address
+        assert {port for _, port in heard} == {heard[0][1]}
+    finally:
+        await asyncio.to_thread(server.stop)

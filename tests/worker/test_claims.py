@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
 
@@ -250,6 +252,87 @@ async def test_what_comes_into_a_lane_that_is_known_is_claimed_without_a_look(
         await hands.claim()
         assert queue.asked[0] == ("claimed 1" if known else "looked")
     assert len(hands.leases) == 2
+
+
+class DearLooks(Queue):
+    """PostgreSQL takes long to look; `meanwhile` is called when it has read, and not answered."""
+
+    async def meanwhile(self) -> None:
+        """Do nothing."""
+
+    @override
+    async def look_ahead(
+        self, handlers: Sequence[str], asleep_seconds: float | None
+    ) -> tuple[list[tuple[Lane, float]], datetime]:
+        found = await super().look_ahead(handlers, asleep_seconds)
+        await self._pool.fetch("select pg_sleep(0.06)")
+        await self.meanwhile()
+        return found
+
+
+async def captured(bench: Bench, event_type: str, due_in: float, key: str | None = None) -> int:
+    """Capture one event that is due in so many seconds."""
+    query = "select retryd.now() + $1 * interval '1 s'"
+    due = await bench.connection.fetchval(query, due_in)
+    return await bench.capture(event_type, not_before=due, ordering_key=key)
+
+
+@asynccontextmanager
+async def claiming(bench: Bench) -> AsyncIterator[tuple[Hands, DearLooks]]:
+    """Claim in a loop that nobody rings, and that looks at a high price."""
+    queue = DearLooks(bench.pool, "hands")
+    hands = Hands(bench, queue)
+    await hands.register()
+    running = asyncio.create_task(hands.claimer.run())
+    try:
+        yield hands, queue
+    finally:
+        hands.claimer.stop()
+        await running
+
+
+async def test_what_is_put_back_while_it_looks_is_claimed_when_it_is_due(bench: Bench) -> None:
+    async with claiming(bench) as (hands, queue):
+
+        async def meanwhile() -> None:
+            if not late:
+                late.append(await captured(bench, "mail.x.failed", 0.5))
+                hands.claimer.due_in(0.5)
+
+        late: list[int] = []
+        queue.meanwhile = meanwhile  # type: ignore[method-assign]
+        first = await bench.capture("mail.x.failed")
+        hands.claimer.wake()
+        await until(
+            lambda: {held.retry.id for held in hands.leases.all()} == {first, *late}, within=4
+        )
+
+
+async def test_all_that_a_look_found_is_claimed_when_it_is_due(bench: Bench) -> None:
+    due = {
+        await captured(bench, f"{name}.x.failed", seconds)
+        for name, seconds in (("mail", 0.3), ("bill", 0.9), ("post", 1.5))
+    }
+    async with claiming(bench) as (hands, _):
+        await until(lambda: {held.retry.id for held in hands.leases.all()} == due, within=4)
+
+
+async def test_one_after_the_other_of_a_key_goes_on_though_each_lies_behind_the_claims(
+    bench: Bench,
+) -> None:
+    """Only a look finds them, and each may wait for ten times as long as one takes."""
+    for number in range(1, 6):
+        await captured(bench, "mail.x.failed", -10 * number, "one")
+    async with claiming(bench) as (hands, _):
+
+        async def none_left() -> bool:
+            for held in hands.leases.all():
+                hands.settler.put(Decided(held.retry, None, Complete()))
+            while await hands.settler.step() == 0:
+                pass
+            return not await bench.connection.fetch("select from retryd.retry_queue")
+
+        await until(none_left)
 
 
 async def test_how_late_attempts_begin_is_measured(bench: Bench) -> None:

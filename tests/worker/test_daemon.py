@@ -14,6 +14,7 @@ from retryd.compose import load_configuration
 from retryd.compose.daemon import Daemon
 from retryd.settings import Configuration
 from retryd.telemetry.labels import ROOM
+from retryd.worker.gauge_reader import EVERY_SECONDS
 from tests.postgres import Connection, Database
 from tests.waiting import until
 from tests.worker.conftest import app_with
@@ -203,6 +204,6 @@ async def test_its_own_handlers_keep_their_labels_however_many_others_there_are(
         def text() -> str:
             return daemon.exposition("")[0].decode()
 
-        await until(lambda: 'handler="other"' in text())
+        await until(lambda: 'handler="other"' in text(), within=EVERY_SECONDS + 5)
         await retryd.capture(connection, "job.run.failed", not_before=datetime.now(UTC))
         await until(lambda: 'retryd_attempts_total{handler="job",outcome="success"} 1.0' in text())

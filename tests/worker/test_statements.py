@@ -11,6 +11,7 @@ import pytest
 
 import retryd
 from retryd.domain.errors import ConfigurationError
+from retryd.domain.json_text import read_json
 from tests.postgres import Connection, Database
 from tests.waiting import until
 from tests.worker.conftest import Bench
@@ -98,6 +99,49 @@ async def test_values_are_found_by_pointer_and_take_the_types_of_the_statement(
     assert await effects(connection) == [("xx", "5.0")]
 
 
+async def test_a_whole_number_with_a_point_is_one_for_a_parameter_of_an_integer_type(
+    bench: Bench, connection: Connection, target: dict[str, Any]
+) -> None:
+    await connection.execute("""
+        create table shop.counted (
+            small smallint, usual int, large bigint, exact numeric, text text);
+        grant all on shop.counted to public;
+    """)
+    statement = "insert into shop.counted values (:small, :usual, :large, :exact, :text)"
+    whole = {"small": 3, "usual": -70, "large": 2**53 + 1, "exact": 4, "text": "5.0"}
+    pointed = (
+        "{'small': 3.0, 'usual': -70.00, 'large': 9007199254740993.0, 'exact': 4.0, 'text': 5.0}"
+    )
+    first = await bench.capture(payload=whole)
+    second = await bench.capture(payload=read_json(pointed.replace("'", '"')))
+    fraction = await bench.capture(payload=whole | {"usual": 3.5})
+    async with running(bench.database, statement, **target):
+        await bench.reached("done", first, second)
+        await bench.reached("dead", fraction)
+    rows = await connection.fetch("select exact::text, small, usual, large, text from shop.counted")
+    numbers = (3, -70, 2**53 + 1, "5.0")
+    assert {tuple(row) for row in rows} == {("4", *numbers), ("4.0", *numbers)}
+    dead = await bench.dead_letter(fraction)
+    assert (dead["reason"], dead["error_type"]) == ("rejected", "sql.22P02")
+
+
+async def test_a_list_is_bound_as_json_and_is_no_array(
+    bench: Bench, connection: Connection
+) -> None:
+    retry_id = await bench.capture(payload={"numbers": [3, 4]})
+    statement = """
+        insert into shop.effect (number)
+        select value::numeric from jsonb_array_elements_text(:numbers)
+    """
+    async with running(bench.database, statement):
+        await bench.reached("done", retry_id)
+    assert await effects(connection) == [(None, "3"), (None, "4")]
+    wrong = await bench.capture(payload={"numbers": [3]})
+    async with running(bench.database, "select unnest(:numbers::int[])"):
+        await bench.reached("dead", wrong)
+    assert (await bench.dead_letter(wrong))["error_type"] == "sql.22P02"
+
+
 async def test_a_payload_without_a_value_is_dead_and_says_which(
     bench: Bench, connection: Connection
 ) -> None:
@@ -140,6 +184,33 @@ async def test_what_may_pass_is_tried_again_and_leaves_nothing(
         await bench.reached("done", retry_id)
     assert await bench.outcomes(retry_id) == ["failure", "failure", "success"]
     assert await effects(connection) == [("a", "1")]
+
+
+async def test_transactions_that_cannot_be_serialized_are_made_again(
+    bench: Bench, connection: Connection
+) -> None:
+    await connection.execute("""
+        create table shop.stock (sku text primary key, number int);
+        insert into shop.stock values ('a', 0);
+    """)
+    there = bench.database.dsn + ("&" if "?" in bench.database.dsn else "?")
+    target = {
+        "database": f"{there}default_transaction_isolation=serializable",
+        "inbox": "shop.retryd_inbox",
+        "policy": "patient",
+    }
+    statement = """
+        with seen as (select number from shop.stock, pg_sleep(0.02) where sku = :sku)
+        update shop.stock set number = seen.number + 1 from seen where sku = :sku
+    """
+    ids = [await bench.capture(payload={"sku": "a"}) for _ in range(20)]
+    async with running(bench.database, statement, **target):
+        await until(lambda: all_done(bench, ids), within=30)
+    assert await connection.fetchval("select number from shop.stock") == len(ids)
+    errors = await connection.fetch(
+        "select distinct error_type from retryd.retry_attempt order by 1"
+    )
+    assert [row[0] for row in errors] == ["sql.40001", None]
 
 
 async def test_a_statement_that_takes_too_long_is_ended_in_postgresql_too(
@@ -292,6 +363,26 @@ async def test_it_runs_as_the_role_that_is_named(bench: Bench, connection: Conne
     async with running(bench.database, statement, role="retryd_reader"):
         await bench.reached("done", retry_id)
     assert await effects(connection) == [("retryd_reader!", None)]
+
+
+async def test_who_runs_it_elsewhere_needs_to_write_and_read_the_inbox_and_no_more(
+    bench: Bench, connection: Connection
+) -> None:
+    await connection.execute("""
+        create table shop.inbox (delivery text primary key, at timestamptz not null default now());
+        grant insert, select on shop.inbox to retryd_reader;
+    """)
+    target = {"database": bench.database.dsn, "inbox": "shop.inbox", "role": "retryd_reader"}
+    retry_id = await bench.capture(payload={"sku": "a", "number": 1})
+    async with running(bench.database, STATEMENT, **target):
+        await bench.reached("done", retry_id)
+    assert await effects(connection) == [("a", "1")]
+    await connection.execute("revoke insert on shop.inbox from retryd_reader")
+    refused = await bench.capture(payload={"sku": "b", "number": 2})
+    async with running(bench.database, STATEMENT, **target):
+        await bench.reached("dead", refused)
+    assert (await bench.dead_letter(refused))["error_type"] == "sql.42501"
+    assert await effects(connection) == [("a", "1")]
 
 
 @pytest.mark.parametrize(

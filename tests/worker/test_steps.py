@@ -112,8 +112,9 @@ async def test_a_claimer_without_room_asks_for_nothing(bench: Bench, parts: Part
     for _ in range(6):
         await bench.capture()
     await parts.claimer.step()
+    asked = bench.metric("retryd_claim_duration_seconds_count")
     assert await parts.claimer.step() == POLL
-    assert bench.metric("retryd_claim_duration_seconds_count") == 1
+    assert bench.metric("retryd_claim_duration_seconds_count") == asked
 
 
 async def test_an_idle_claimer_sleeps_until_the_next_retry_is_due(

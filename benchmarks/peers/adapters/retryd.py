@@ -72,7 +72,8 @@ def command_of(dsn: str, folder: Path, settings: Settings, port: int, *more: str
 class Adapter:
     """A worker of one process, or a parent of more."""
 
-    left = "select count(*) from retryd.retry_queue where next_attempt_at <= retryd.now()"
+    left = """select count(*) from retryd.retry_queue
+        where next_attempt_at <= (select retryd.now())"""
     candidates: Sequence[Settings] = (
         {"worker_count": 500, "batch_size": 500},
         {"worker_count": 300, "batch_size": 600},

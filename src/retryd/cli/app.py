@@ -27,6 +27,7 @@ from retryd.cli import (
     run,
     spool,
     stats,
+    tokens,
     top,
 )
 from retryd.cli.demo import command as demo
@@ -58,6 +59,7 @@ app.command("health")(health.health)
 app.add_typer(policies.app, name="policy")
 app.add_typer(handlers.app, name="handler")
 app.add_typer(spool.app, name="spool")
+app.add_typer(tokens.app, name="token")
 app.command("completion")(completion.completion)
 
 

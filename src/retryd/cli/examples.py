@@ -50,6 +50,12 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "handler pause": ("retryd handler pause mail --reason 'the mail server is down'",),
     "handler resume": ("retryd handler resume mail",),
     "handler forget": ("retryd handler forget mail",),
+    "token create": (
+        "retryd token create --name shop --scope ingest",
+        "retryd token create --name oncall --scope read --scope operate --expires-days 90",
+    ),
+    "token list": ("retryd token list --all",),
+    "token revoke": ("retryd token revoke 3 --reason 'it was in a log'",),
     "completion": (
         """bash: eval "$(retryd completion bash)" in ~/.bashrc""",
         """zsh:  eval "$(retryd completion zsh)" in ~/.zshrc, after compinit""",

@@ -17,7 +17,7 @@ GROUPS: Final = {
     "Run it": ("run", "demo", "migrate", "check", "health"),
     "Look": ("list", "show", "explain", "stats", "top"),
     "Act": ("capture", "retry-now", "cancel", "dlq", "spool"),
-    "Configure": ("policy", "handler", "completion"),
+    "Configure": ("policy", "handler", "token", "completion"),
 }
 SECTIONS: Final = {
     "Environment": [

@@ -55,12 +55,16 @@ async def serving(
         logger.warning("http_not_served", extra={"remedy": SERVER_REMEDY})
         yield
         return
-    from retryd.web.app import build_app  # noqa: PLC0415 - a child of a parent needs no web server
+    from retryd.web.access import Access  # noqa: PLC0415 - a child of a parent needs no web server
+    from retryd.web.app import Api, build_app  # noqa: PLC0415 - the same
     from retryd.web.server import HttpServer  # noqa: PLC0415 - the same
 
-    opened = ingesting(configuration, dsn, captures.count)
-    app = build_app(health, exposition, retryd.__version__, opened)
-    server = HttpServer(configuration.http.host, configuration.http.port, app)
+    access = Access(configuration.http)
+    api = Api(access, ingesting(configuration, dsn, captures.count, access))
+    app = build_app(health, exposition, retryd.__version__, api)
+    server = HttpServer(
+        configuration.http.host, configuration.http.port, app, on_listening=access.listening
+    )
     server.start()
     try:
         yield

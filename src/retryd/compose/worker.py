@@ -23,7 +23,7 @@ from retryd.worker.pruner import Retention
 from retryd.worker.supervisor import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from retryd.compose.process import Process
     from retryd.ports import Means, OwnedHandler
@@ -61,22 +61,25 @@ async def open_worker(
     ) as lines:
         async with lines.pools[0].connection() as connection:
             await check(connection)
-        async with opened(handlers, Lent(lines.shared, dsn, pooled=pooled)):
+        means = Lent(lines.shared, dsn, pooled=pooled)
+        async with opened(handlers, means):
             await lines.shared.publish_policies(published(policies))
             await lines.shared.publish_handlers(handler.definition for handler in handlers)
             listen_dsn = listening_at(configuration, dsn, pooled=pooled)
             plan = plan_of(configuration, listen_dsn, **ends)
             process.metrics.serve(handler.name for handler in handlers)
             observer = Observers(process.metrics, process.lines)
+            worker = Worker(
+                lines,
+                traced(handlers, retryd.__version__),
+                policies,
+                observer,
+                plan,
+                sources=sources_of(configuration, Intake(lines.pools[0])),
+            )
+            means.lend_until(lambda: worker.retiring)
             try:
-                yield Worker(
-                    lines,
-                    traced(handlers, retryd.__version__),
-                    policies,
-                    observer,
-                    plan,
-                    sources=sources_of(configuration, Intake(lines.pools[0])),
-                )
+                yield worker
             finally:
                 process.lines.tell_untold()
 
@@ -96,11 +99,22 @@ class Lent:
 
     def __init__(self, queue: Queue, dsn: str, *, pooled: bool) -> None:
         self._queue = queue
+        self._retired: Callable[[], bool] = lambda: False
         self.dsn = dsn
         self.pooled = pooled
 
+    def lend_until(self, retired: Callable[[], bool]) -> None:
+        """Say how to ask whether the worker has been told to claim no more."""
+        self._retired = retired
+
     async def pause(self, handler: str, reason: str) -> None:
-        """Have nothing more claimed for a handler, in the name of retryd itself."""
+        """Have nothing more claimed for a handler, in the name of retryd itself.
+
+        A worker that claims no more pauses nobody: what an attempt under its settings has found may
+        be what was put right since. Who claims next finds out.
+        """
+        if self._retired():
+            return
         if await self._queue.pause_handler(handler, reason, ITSELF):
             logger.error("handler_paused", extra={"handler": handler, "reason": reason})
 

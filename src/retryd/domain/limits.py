@@ -13,6 +13,8 @@ from retryd.domain.errors import Refused
 from retryd.domain.json_text import WrittenNumber, encode_plain, write_json
 
 EVENT_TYPE_LENGTH: Final = 200
+OWN_EVENTS: Final = "retryd."
+"""How the types of retryd's own events begin: none is ever captured, or it would feed itself."""
 KEY_BYTES: Final = 255
 PAYLOAD_BYTES: Final = 1024 * 1024
 ATTRIBUTES_BYTES: Final = 16 * 1024
@@ -47,7 +49,10 @@ _Trail: TypeAlias = "tuple[_Trail, str | int] | None"
 
 
 def check_event_type(text: object) -> None:
-    """Refuse what is no event type: 1 to 200 of `[A-Za-z0-9_.:-]`, no dot at either end."""
+    """Refuse what is no event type: 1 to 200 of `[A-Za-z0-9_.:-]`, no dot at either end.
+
+    Those that begin with `retryd.` are retryd's own, and refused too.
+    """
     if not isinstance(text, str):
         raise Refused(f"event_type is of type {type(text).__name__}: give text")
     _check_event_type(text)
@@ -61,6 +66,11 @@ def _check_event_type(text: str) -> None:
         raise Refused(f"event_type {text!r} has other characters than A-Z a-z 0-9 _ . : - in it")
     if text.startswith(".") or text.endswith("."):
         raise Refused(f"event_type {text!r} begins or ends with a dot: leave that dot out")
+    if text.startswith(OWN_EVENTS):
+        raise Refused(
+            f"event_type begins with {OWN_EVENTS!r}, as retryd's own events do, which are never"
+            " captured: give another name to what failed"
+        )
 
 
 def check_key(name: str, value: object) -> None:

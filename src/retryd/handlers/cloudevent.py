@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
@@ -21,6 +22,7 @@ JSON_TYPE: Final = "application/json"
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
 # Printable ASCII, but for space, quotation mark and per cent (HTTP protocol binding, 3.1.3.2).
 PLAIN: Final = "!#$&'()*+,/:;<=>?@[\\]^_`{|}~-."
+_ALL_PLAIN: Final = re.compile(f"[A-Za-z0-9{re.escape(PLAIN)}]*")
 
 
 def attributes_of(retry: Retry) -> dict[str, str | int]:
@@ -59,10 +61,12 @@ def structured(retry: Retry) -> tuple[Mapping[str, str], bytes]:
 
 def escaped(text: str) -> str:
     """Write a value as a header carries it."""
-    return quote(text, safe=PLAIN)
+    return text if _ALL_PLAIN.fullmatch(text) else quote(text, safe=PLAIN)
 
 
 def hops_of(retry: Retry) -> int:
     """Count how often this failure has come out of retryd before; what is no number counts as 0."""
+    if HOPS not in retry.attributes_text:
+        return 0
     hops = retry.attributes.get(HOPS)
     return hops if isinstance(hops, int) and not isinstance(hops, bool) and hops > 0 else 0

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from io import BytesIO
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -43,6 +44,8 @@ SPARE_SECONDS: Final = 0.1
 KEPT_SECONDS: Final = 4.0
 """How long an idle connection is kept: less than servers do, or they close it under a request."""
 SHOWN_BYTES: Final = 255
+AT_ONCE_BYTES: Final = 1024 * 1024
+"""How long a body may be that is written at once: others would wait for a longer one."""
 
 AGAIN_SECONDS: Final = 60.0
 """How long a target that is gone is left alone where the handler could not be paused."""
@@ -61,7 +64,8 @@ class HttpHandler:
         self.name = name
         self.definition: Mapping[str, object] = settings.definition(name)
         self._settings = settings
-        self._url = settings.url.get_secret_value()
+        template = settings.url.get_secret_value()
+        self._template = template if settings.fields else URL(template, encoded=True)
         self._allowed = tuple(map(ip_network, settings.allow_cidrs))
         self._headers = {
             "user-agent": "retryd",
@@ -86,7 +90,6 @@ class HttpHandler:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            trace_configs=[noting_what_was_sent()],
             auto_decompress=False,
             trust_env=False,
         )
@@ -100,23 +103,27 @@ class HttpHandler:
         """Make one attempt; who runs it cancels it at its timeout, whatever drips."""
         ends = time.monotonic() + timeout_seconds - SPARE_SECONDS
         assert self._session is not None  # noqa: S101 - `open` comes first
-        url = address_of(self._url, self._settings.fields, retry)
+        url = self._address(retry)
         if isinstance(url, Reject):
             return url
-        sent = Sent()
         headers, body = self._request(retry)
         try:
             async with self._session.post(
-                URL(url, encoded=True),
-                data=body,
+                url,
+                data=body if len(body) <= AT_ONCE_BYTES else BytesIO(body),
                 headers=headers,
                 allow_redirects=False,
-                trace_request_ctx=sent,
             ) as response:
                 said = await self._read(response, min(BODY_SECONDS, ends - time.monotonic()))
                 return await self._outcome(response, said)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return self._failure(error, sent)
+            return self._failure(error)
+
+    def _address(self, retry: Retry) -> URL | Reject:
+        if isinstance(self._template, URL):
+            return self._template
+        address = address_of(self._template, self._settings.fields, retry)
+        return address if isinstance(address, Reject) else URL(address, encoded=True)
 
     def _request(self, retry: Retry) -> tuple[Mapping[str, str], bytes]:
         headers, body = self._write(retry)
@@ -135,6 +142,8 @@ class HttpHandler:
 
     async def _read(self, response: aiohttp.ClientResponse, seconds: float) -> str:
         """Read the beginning of an answer; what is longer, or takes longer, is left to itself."""
+        if response.content.at_eof() and not response.content.total_bytes:
+            return ""
         kept = Kept(BODY_BYTES, head=True)
         size = 0
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
@@ -179,7 +188,7 @@ class HttpHandler:
             return Snooze(AGAIN_SECONDS)
         return Snooze(0)
 
-    def _failure(self, error: Exception, sent: Sent) -> Outcome:
+    def _failure(self, error: Exception) -> Outcome:
         """Say what kept the request from being answered."""
         message = str(error) or type(error).__name__
         match error:
@@ -195,11 +204,11 @@ class HttpHandler:
                     "its host leads to an address that is not public; if that is meant, name its"
                     f" network in handlers.{self.name}.allow_cidrs"
                 )
-            case _ if sent.sent:
-                kind = "http.unknown"
-                message = f"{message}; it was sent, whether it took effect is unknown"
-            case _:
+            case aiohttp.ClientConnectorError() | ValueError():
                 kind = "http.connection"
+            case _:  # the connection was there: some or all of it may have been sent
+                kind = "http.unknown"
+                message = f"{message}; whether it took effect is unknown"
         return Failure(kind, without(message, self._hidden))
 
 
@@ -217,23 +226,6 @@ def refused_the_address(error: BaseException | None) -> bool:
             return True
         error = getattr(error, "os_error", None) or error.__cause__
     return False
-
-
-class Sent:
-    """Whether a request has left us."""
-
-    sent = False
-
-
-def noting_what_was_sent() -> aiohttp.TraceConfig:
-    """Make what notes in the `Sent` of a request that it was sent."""
-
-    async def note(_session: object, context: Any, _params: object) -> None:
-        context.trace_request_ctx.sent = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(note)
-    return trace
 
 
 def address_of(template: str, fields: Fields, retry: Retry) -> str | Reject:

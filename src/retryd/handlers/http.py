@@ -13,10 +13,10 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from retryd.domain.errors import ConfigurationError
 from retryd.handlers.fields import PLACE, Fields
-from retryd.handlers.signature import SigningKey
 from retryd.settings.block import told
 from retryd.settings.handler import HandlerSettings
 from retryd.settings.secret import Secret
+from retryd.settings.signing_key import SigningKey
 
 if TYPE_CHECKING:
     from retryd.handlers.delivery import HttpHandler

@@ -1,47 +1,22 @@
-"""Signatures of what is delivered, as Standard Webhooks has them (standardwebhooks.com, 1.0)."""
+"""Signatures of what goes over HTTP, as Standard Webhooks has them (standardwebhooks.com, 1.0)."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Final, TypeAlias
+from typing import Final
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import SecretStr
 
-from retryd.settings.block import told
-from retryd.settings.secret import Secret
+from retryd.settings.signing_key import key_of
 
-PREFIX: Final = "whsec_"
-SHORTEST, LONGEST = 24, 64
-"""Bytes of a key, as the standard has it."""
+HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
+TOLERANCE_SECONDS: Final = 300
 
-
-def key_of(secret: SecretStr) -> bytes:
-    """Return the bytes of a signing key. Raises ValueError."""
-    try:
-        return base64.b64decode(secret.get_secret_value().removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        message = "it is no base64"
-        raise ValueError(message) from error
-
-
-def _signing_key(secret: SecretStr) -> SecretStr:
-    try:
-        size = len(key_of(secret))
-    except ValueError:
-        size = 0
-    if not SHORTEST <= size <= LONGEST:
-        raise told(
-            f" is no signing key: give {PREFIX} and {SHORTEST} to {LONGEST} bytes in base64, such"
-            " as `echo whsec_$(openssl rand -base64 32)` makes"
-        )
-    return secret
-
-
-SigningKey: TypeAlias = Annotated[Secret, AfterValidator(_signing_key)]
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 def signed(
@@ -49,11 +24,35 @@ def signed(
 ) -> Mapping[str, str]:
     """Return the headers that prove these bytes, at this time, with each of the keys."""
     content = f"{message_id}.{seconds}.".encode() + body
-    signatures = (hmac.digest(key_of(key), content, hashlib.sha256) for key in keys)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(seconds),
         "webhook-signature": " ".join(
-            f"v1,{base64.b64encode(signature).decode()}" for signature in signatures
+            signature.decode() for signature in _signatures(content, keys)
         ),
     }
+
+
+def verified(
+    headers: Mapping[str, str], body: bytes, keys: Iterable[SecretStr], now: float
+) -> bool:
+    """Tell whether one of these keys has signed these bytes, no more than 300 s from `now`.
+
+    Headers are as they came, in ISO 8859-1, by names in lower case. Every signature is compared
+    with that of every key, so the time that it takes tells nothing of them.
+    """
+    message_id, seconds, signatures = (headers.get(name, "") for name in HEADERS)
+    if not message_id or not _SECONDS.fullmatch(seconds):
+        return False
+    if abs(int(seconds) - now) > TOLERANCE_SECONDS:
+        return False
+    content = f"{message_id}.{seconds}.".encode("latin-1") + body
+    given = signatures.encode("latin-1").split(b" ")
+    ours = _signatures(content, keys)
+    same = [hmac.compare_digest(each, other) for each in ours for other in given]
+    return any(same)
+
+
+def _signatures(content: bytes, keys: Iterable[SecretStr]) -> list[bytes]:
+    digests = (hmac.digest(key_of(key), content, hashlib.sha256) for key in keys)
+    return [b"v1," + base64.b64encode(digest) for digest in digests]

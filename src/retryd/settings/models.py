@@ -16,6 +16,7 @@ from retryd.settings.database_url import MAX_PORT
 from retryd.settings.handler import HandlerName, HandlerSettings, by_kind
 from retryd.settings.origins import Origins
 from retryd.settings.policies import PolicySettings, merged_policies
+from retryd.settings.signing_key import SigningKey
 from retryd.settings.values import DatabaseUrl, Days, Directory, Host, Name, Pattern, Token
 
 DAY_SECONDS: Final = 86_400
@@ -130,7 +131,14 @@ class HttpSettings(Block):
         default=7387, ge=0, le=MAX_PORT, description="The port to listen on; 0: any that is free."
     )
     tokens: tuple[Token, ...] = Field(
-        default=(), description="Bearer tokens, best as references: env:NAME, file:/path."
+        default=(),
+        description="Bearer tokens that may do everything, beside those of `retryd token`; best as"
+        " references: env:NAME, file:/path.",
+    )
+    webhook_keys: tuple[SigningKey, ...] = Field(
+        default=(),
+        description="Keys, as Standard Webhooks has them, with which senders of events sign; each"
+        " verifies. whsec_..., best as a reference.",
     )
     max_queue_depth: int | None = Field(
         default=1_000_000,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
+from retryd.client.halves import by_halves
 from retryd.domain.errors import Refused, StatementAborted
 from retryd.domain.json_text import read_json
 from retryd.service import Service
@@ -48,7 +49,7 @@ async def take(intake: Intake, records: Sequence[bytes]) -> list[str | None]:
     """
     reasons = [problem_of(record) for record in records]
     sound = [record.decode() for record, reason in zip(records, reasons, strict=True) if not reason]
-    told = iter(await capture(intake, sound))
+    told = iter(await by_halves(partial(capture, intake), sound, (Refused, StatementAborted)))
     return [reason or next(told) for reason in reasons]
 
 
@@ -66,15 +67,11 @@ def problem_of(record: bytes) -> str | None:
 
 
 async def capture(intake: Intake, events: Sequence[str]) -> list[str | None]:
-    """Capture events at once; where one is refused each half by itself, down to that one."""
+    """Capture events at once; returns why one is refused, if it is the only one or in conflict."""
     try:
         rows = await intake.capture_checked(f"[{','.join(events)}]")
-    except (Refused, StatementAborted) as error:
-        if len(events) > 1:
-            middle = len(events) // 2
-            first = await capture(intake, events[:middle])
-            return [*first, *await capture(intake, events[middle:])]
-        if isinstance(error, Refused) and error.sqlstate.startswith(OF_THE_CONTENT):
-            return [str(error).removeprefix("event 0: ")]
-        raise
+    except Refused as refused:
+        if len(events) > 1 or not refused.sqlstate.startswith(OF_THE_CONTENT):
+            raise
+        return [str(refused).removeprefix("event 0: ")]
     return [CONFLICT if row["outcome"] == "conflict" else None for row in rows]

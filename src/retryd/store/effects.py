@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SETTLE = "select outcome from retryd.settle_retries($1, $2, $3, seconds => $4)"
 # With -1: no length where none was given, and no type whose name alone means a length of one.
 TYPES = "select format_type(o.oid, -1) from unnest($1::oid[]) with ordinality o (oid, n) order by n"
+WHOLE = frozenset({"smallint", "integer", "bigint"})
 # How much longer than the attempt a transaction may live whose worker stands still.
 IDLE_SECONDS = 5.0
 MOST_MILLISECONDS = 2**31 - 1
@@ -83,8 +84,7 @@ class Effects:
                     await connection.prepare(remembering(effect.inbox))
                 oids = [parameter.oid for parameter in prepared.get_parameters()]
                 types = [row[0] for row in await connection.fetch(TYPES, oids)]
-        casts = (f"(${n}::text::{of_type})" for n, of_type in zip(numbers, types, strict=True))
-        self._text = effect.write(*casts)
+        self._text = effect.write(*map(reading, numbers, types))
 
     async def make(self, retry: Retry, values: Sequence[str | None], seconds: float) -> bool:
         """Make the effect for a retry, in so many seconds; tells whether the retry is settled.
@@ -181,6 +181,17 @@ class Effects:
                 )
             )
         return self._pool
+
+
+def reading(number: int, of_type: str) -> str:
+    """Write the expression that makes a value of this type of the text that is bound.
+
+    3.0 is a whole number for JSON, and for PostgreSQL once nothing stands behind its point.
+    """
+    text = f"${number}::text"
+    if of_type in WHOLE:
+        text = f"pg_catalog.regexp_replace({text}, '^(-?[0-9]+)[.]0+$', E'\\\\1')"
+    return f"({text}::{of_type})"
 
 
 def remembering(inbox: str) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from retryd.domain.errors import EventConflict
-from retryd.store.pool import open_pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from retryd.store.pool import Pool
     from retryd.store.reads import Row
 
-CONNECTIONS: Final = 4
-COMMAND_SECONDS: Final = 5.0
 CHECKED = "select * from retryd.capture_checked($1::text::jsonb)"
 DEAD = (
     "select retryd.capture_dead(e.event, $2)"
@@ -52,20 +46,3 @@ class Intake:
     async def queue_depth(self, at_most: int) -> int:
         """Count the live retries, but no further than this."""
         return int(await self._pool.fetchval("select retryd.queue_depth($1)", at_most))
-
-
-@asynccontextmanager
-async def open_intake(dsn: str, *, pgbouncer: bool) -> AsyncIterator[Intake]:
-    """Open the connections of a door; the first one is made when something comes in.
-
-    A client waits for the answer, so a statement may take 5 s.
-    """
-    async with open_pool(
-        dsn,
-        size=CONNECTIONS,
-        application="retryd/http",
-        command_seconds=COMMAND_SECONDS,
-        pgbouncer=pgbouncer,
-        writable=True,
-    ) as pool:
-        yield Intake(pool)

@@ -1,4 +1,4 @@
-"""What a person does to a retry, a dead letter or a handler: one method per SQL function."""
+"""What a person does to a retry, a dead letter, a handler, a token: one method per function."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from retryd.store.pool import Pool
 
@@ -83,6 +84,23 @@ class Operators:
     async def forget_handler(self, name: str) -> bool:
         """Take a handler out of the registry; its retries wait for another one that matches."""
         return bool(await self._pool.fetchval("select retryd.forget_handler($1)", name))
+
+    async def create_token(
+        self,
+        name: str,
+        scopes: Sequence[str],
+        secret_sha256: bytes,
+        expires_in: timedelta | None = None,
+    ) -> int:
+        """Keep a token of the HTTP API by the hash of its secret; returns its id."""
+        query = "select retryd.create_token($1, $2, $3, $4, coalesce($5, session_user))"
+        arguments = (name, scopes, secret_sha256, expires_in, self._actor)
+        return int(await self._pool.fetchval(query, *arguments))
+
+    async def revoke_token(self, id: int, reason: str | None = None) -> bool:
+        """End a token for good."""
+        query = "select retryd.revoke_token($1, $2, coalesce($3, session_user))"
+        return await self._done(query, id, reason)
 
     async def publish_policies(self, policies: Iterable[Mapping[str, object]]) -> list[str]:
         """Tell capture what it needs to know of policies; returns the names that changed."""

@@ -150,6 +150,10 @@ class Reads:
         """Return what capture knows of each policy."""
         return await self._rows("policies")
 
+    async def api_tokens(self, *, all: bool = False) -> list[Row]:  # noqa: A002 - as --all
+        """Return the tokens that live, with `all` every one; none tells its secret."""
+        return await self._rows("api_tokens", all)
+
     async def server(self) -> list[Row]:
         """Return one row about the server, as this user meets it; needs no schema."""
         return await self._rows("server")

@@ -17,15 +17,8 @@ NEEDS: Final = {
             *("bury_expired", "unpark_stranded", "route_unrouted", "ensure_partitions"),
             *("prune_attempts", "prune_archive", "prune_dead_letters", "prune_events"),
             *("prune_workers", "publish_policies", "publish_handlers"),
-            *(
-                "worker_seen",
-                "worker_alert",
-                "worker_gone",
-                "pause_handler",
-                "capture_checked",
-                "capture_dead",
-                "queue_depth",
-            ),
+            *("worker_seen", "worker_alert", "worker_gone", "pause_handler"),
+            *("capture_checked", "capture_dead", "queue_depth", "live_tokens"),
         }
     ),
     "capture": frozenset({"capture_failure", "capture_failures"}),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -12,8 +14,9 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from retryd.ports import Health, Readiness
+from retryd.web.access import Access
 from retryd.web.edge import Edge
-from retryd.web.ingest import INGEST, Access, Ingest
+from retryd.web.ingest import Ingest
 from retryd.web.problem import RequestRefused, problem
 from retryd.web.schemas import takes_events
 
@@ -22,29 +25,29 @@ PATIENCE_SECONDS = 2.0
 Exposition: TypeAlias = Callable[[str], tuple[bytes, str]]
 """Takes the header Accept; returns the text of a scrape and its content type."""
 
-
 Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Ingest]]
 """Opens what takes events, on the server's loop and for as long as it runs."""
 
 
-def build_app(
-    health: Health,
-    exposition: Exposition,
-    version: str,
-    opened: Opened | None = None,
-    access: Access | None = None,
-) -> FastAPI:
-    """Make the application; `health` and `exposition` are asked from the server's thread.
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What is served under `/api`, and who may use it."""
 
-    Without `opened` it takes no events; without `access` everybody may do everything.
-    """
+    access: Access
+    opened: Opened
+
+
+def build_app(
+    health: Health, exposition: Exposition, version: str, api: Api | None = None
+) -> FastAPI:
+    """Make the application; `health` and `exposition` are asked from the server's thread."""
     app = FastAPI(
         title="retryd",
         version=version,
         docs_url=None,  # it would load its program from somebody else's server
         redoc_url=None,
         exception_handlers={HTTPException: refused, RequestRefused: refused},
-        lifespan=None if opened is None else lifespan_of(opened),
+        lifespan=None if api is None else lifespan_of(api.opened),
         # What newer versions of FastAPI take part in: traces here are of attempts, not of scrapes.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
@@ -80,14 +83,14 @@ def build_app(
         text, content_type = exposition(request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
 
-    if opened is not None:
-        may_ingest = [] if access is None else [Depends(access.require(INGEST, or_signed=True))]
+    if api is not None:
+        may_ingest = Depends(api.access.require("ingest", or_signed=True))
 
-        @app.post("/api/v1/events", dependencies=may_ingest, **takes_events())
+        @app.post("/api/v1/events", dependencies=[may_ingest], **takes_events())
         async def post_events(request: Request) -> Response:
             """Take failure events, all of a request or none."""
             ingest: Ingest = request.state.ingest
-            return await ingest.answer(request, access)
+            return await ingest.answer(request, api.access)
 
     return app
 
@@ -118,4 +121,6 @@ async def refused(_request: Request, error: Exception) -> Response:
         return error.answer()
     if not isinstance(error, HTTPException):  # what Starlette's type of a handler allows
         raise error
-    return problem(error.status_code, dict(error.headers or {}))
+    said = error.detail != HTTPStatus(error.status_code).phrase
+    detail = error.detail if said else None
+    return problem(error.status_code, dict(error.headers or {}), detail)

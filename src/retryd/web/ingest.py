@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 
@@ -17,39 +17,16 @@ from retryd.web.problem import Fault, RequestRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from starlette.datastructures import Headers
-
+    from retryd.web.access import Access
     from retryd.web.door import Door, Taken
     from retryd.web.fields import Arrival
     from retryd.web.watermark import Watermark
 
 MOST_HOPS: Final = 3
-INGEST: Final = "ingest"
 LARGE_BYTES: Final = 256 * 1024
 FULL_SECONDS: Final = 5
 AWAY_SECONDS: Final = 2
 INDEX: Final = re.compile(r"event (\d+): ")
-
-
-class Caller(Protocol):
-    """Who sends a request."""
-
-    @property
-    def webhook_id(self) -> str | None:
-        """The id of a request that is signed: that of a plain event without one."""
-
-
-class Access(Protocol):
-    """Whoever knows who may do what; refuses by raising what the application answers."""
-
-    def require(self, scope: str, *, or_signed: bool = False) -> Callable[..., object]:
-        """Return the dependency of a route for callers of this scope.
-
-        It notes who asks in `request.state.caller`; None: the body is signed, `signed` has to tell.
-        """
-
-    def signed(self, headers: Headers, body: bytes) -> Caller:
-        """Return who has signed this body."""
 
 
 class Ingest:
@@ -61,14 +38,14 @@ class Ingest:
         self._count = count
         self._bodies = Bodies()
 
-    async def answer(self, request: Request, access: Access | None) -> Response:
+    async def answer(self, request: Request, access: Access) -> Response:
         """Take the events of a request, all or none. Raises RequestRefused."""
         headers = request.headers
         async with self._bodies.of(request) as body:
-            event_id = webhook_id(request, body, access)
+            caller = access.caller_of(request, body)
             hops = hops_of(headers)
             read = asyncio.to_thread if len(body) > LARGE_BYTES else at_once
-            arrivals = await read(decode, headers, body, hops, event_id)
+            arrivals = await read(decode, headers, body, hops, caller.webhook_id)
         taken = await self._take(arrivals, hops or 0)
         for arrival, each in zip(arrivals, taken, strict=True):
             if each.outcome != "duplicate":
@@ -101,17 +78,6 @@ class Ingest:
                 "PostgreSQL is away, and this cannot be kept until it is back: send it again later",
                 headers={"retry-after": str(AWAY_SECONDS)},
             ) from error
-
-
-def webhook_id(request: Request, body: bytes, access: Access | None) -> str | None:
-    """Return the id that a signed request has; its signature is judged here, for it needs the body.
-
-    This is the one place where access and body meet.
-    """
-    if access is None:
-        return None
-    caller: Caller | None = request.state.caller
-    return (caller or access.signed(request.headers, body)).webhook_id
 
 
 async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:

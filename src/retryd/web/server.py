@@ -16,7 +16,7 @@ from retryd.own_thread import OwnThread
 from retryd.web.protocol import PatientProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp
 
@@ -30,14 +30,24 @@ logger = logging.getLogger("retryd.web")
 
 
 class HttpServer:
-    """Serves `app` between `start` and `stop`. A port that is taken is tried again and again."""
+    """Serves `app` between `start` and `stop`. A port that is taken is tried again and again.
+
+    `on_listening` hears, in the server's thread, each address and port that it listens at.
+    """
 
     def __init__(
-        self, host: str, port: int, app: ASGIApp, *, again_seconds: float = AGAIN_SECONDS
+        self,
+        host: str,
+        port: int,
+        app: ASGIApp,
+        *,
+        on_listening: Callable[[Sequence[tuple[str, int]]], None] = lambda _: None,
+        again_seconds: float = AGAIN_SECONDS,
     ) -> None:
         self._host = host
         self._port = port
         self._app = app
+        self._on_listening = on_listening
         self._again_seconds = again_seconds
         self._address: tuple[str, int] | None = None
         self._thread: OwnThread | None = None
@@ -91,7 +101,7 @@ class HttpServer:
             timeout_graceful_shutdown=LAST_SECONDS,
             h11_max_incomplete_event_size=HEAD_BYTES,
         )
-        server = Server(config, lambda: self._listening(sockets[0]))
+        server = Server(config, lambda: self._listening(sockets))
         ending = asyncio.create_task(self._end(server, stopping))
         try:
             await server.serve(sockets)
@@ -101,10 +111,11 @@ class HttpServer:
             for each in sockets:
                 each.close()
 
-    def _listening(self, first: socket.socket) -> None:
-        self._address = host, port = first.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        logger.info("http_listening", extra={"address": f"http://{shown}:{port}"})
+    def _listening(self, sockets: list[socket.socket]) -> None:
+        addresses = [each.getsockname()[:2] for each in sockets]
+        self._address = addresses[0]
+        logger.info("http_listening", extra={"address": url_of(addresses[0])})
+        self._on_listening(addresses)
 
     async def _end(self, server: uvicorn.Server, stopping: asyncio.Event) -> None:
         await stopping.wait()
@@ -138,9 +149,18 @@ class Server(uvicorn.Server):
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:  # it is for a thread to end, not for a process
+            raise RuntimeError("what the server needs could not be opened") from error
         if self.started:
             self._on_started()
+
+
+def url_of(address: tuple[str, int]) -> str:
+    """Return where something listens as a browser takes it."""
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

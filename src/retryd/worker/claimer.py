@@ -12,6 +12,7 @@ from typing_extensions import override
 from retryd.domain.decision import Decided, Release
 from retryd.domain.errors import StatementAborted
 from retryd.service import Service
+from retryd.worker.alarms import Alarms
 from retryd.worker.batch import Batch
 from retryd.worker.doubt import ClaimDoubt
 from retryd.worker.lanes import Lanes
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 # must what comes in while nobody rings.
 BLOCKED_SECONDS = 0.05
 # A look is made again after a hundred times as long as it took: nothing waits longer than this for
-# it, and not one claim in a hundred has to wait for a look.
+# it, and not one claim in a hundred has to wait for a look. While claims bring nothing, none has to
+# wait: then after ten times as long.
 LOOK_TIMES, LOOK_SECONDS = 100.0, 5.0
+IDLE_LOOK_TIMES = 10.0
 # How late a claim is still looked for: twice as long as any statement is waited for.
 LATE_SECONDS = 20.0
 
@@ -45,7 +48,7 @@ class Claimer(Service):
 
     A claim begins where the last one in its lane ended. What comes in behind it, in a lane that was
     empty or where the last claims have been, is found by a look, which takes a hundredth
-    of the time.
+    of the time, a tenth while claims bring nothing.
     """
 
     def __init__(
@@ -73,9 +76,9 @@ class Claimer(Service):
         self._lanes = Lanes()
         self._planned = False  # PostgreSQL plans with the first claim: not while somebody waits
         self._looks = Share(LOOK_TIMES, LOOK_SECONDS)
+        self._found_at = 0.0
         self._marked_asleep = False
-        self._next_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarms = Alarms(self.wake)
 
     def room_made(self) -> None:
         """Claim again, if it was for want of room that we did not."""
@@ -84,13 +87,8 @@ class Claimer(Service):
 
     def due_in(self, seconds: float) -> None:
         """Claim no later than in so many seconds: something was put back."""
-        at = time.monotonic() + seconds
-        if at >= self._next_at:
-            return
-        self._next_at = at
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.wake)
+        if seconds < self._poll_seconds:  # what is due later is found by a look
+            self._alarms.set(seconds)
 
     @override
     async def step(self) -> float:
@@ -111,22 +109,18 @@ class Claimer(Service):
         self._short_of_room = asked == 0
         if self._short_of_room:
             return self._poll_seconds
-        began = time.monotonic()
         missing = asked - await self._claim(asked)
-        pause = self._looks.pause
+        pause = self._look_in()
         if not pause:
             await asyncio.sleep(0)  # what was claimed begins before this
             pause = await self._look(idle=missing > 0)
             if missing and not pause:
                 found = await self._claim(missing)
                 missing -= found
-                pause = self._looks.pause if found else BLOCKED_SECONDS
-        self._observer.claimed(asked - missing, time.monotonic() - began)
+                pause = self._look_in() if found else BLOCKED_SECONDS
         if missing:
-            if not self._marked_asleep:  # nobody rings
-                pause = min(pause, BLOCKED_SECONDS)
-            self._next_at = time.monotonic() + pause
-            return pause
+            longest = self._poll_seconds if self._marked_asleep else BLOCKED_SECONDS  # nobody rings
+            return min(pause, longest, self._lanes.next_in(time.monotonic()))
         if self._marked_asleep:
             self._marked_asleep = False
             await self._queue.mark_awake()
@@ -147,10 +141,19 @@ class Claimer(Service):
             self._doubt.add(self._leases.last_token, time.monotonic())
             raise
         self._planned = True
-        self._lanes.claimed(claimed.lanes, time.monotonic())
+        now = time.monotonic()
+        if claimed.retries:
+            self._found_at = now
+        self._observer.claimed(len(claimed.retries), now - asked_at)
+        self._lanes.claimed(claimed.lanes, now)
         self._doubt.told(claimed.retries)
         self._runner.put(self._leases.add(claimed.retries, asked_at, claimed.late))
         return len(claimed.retries)
+
+    def _look_in(self) -> float:
+        """Return how many seconds to wait with the next look."""
+        idle = self._looks.pause_of(IDLE_LOOK_TIMES, self._found_at)
+        return min(idle, self._looks.pause)
 
     async def _look(self, *, idle: bool) -> float:
         """Find out in which lanes something waits; return the seconds until the first is due."""

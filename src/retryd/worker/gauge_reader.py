@@ -73,6 +73,11 @@ class GaugeReader(Service):
         self._tell_conflicts(alerts)
         return max(EVERY_SECONDS, self._looks.pause)
 
+    @override
+    def pause_after(self, failures: int) -> float:
+        """Wait longer after a reading that was broken off."""
+        return max(super().pause_after(failures), self._looks.pause)
+
     def _tell_conflicts(self, alerts: Iterable[Row]) -> None:
         """Tell of each once, while it lasts."""
         found = {row["subject"] for row in alerts if row["kind"] == "handler_conflict"}

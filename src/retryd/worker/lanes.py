@@ -43,6 +43,11 @@ class Lanes:
         """Return the seconds until the first of what the last look found is due, 0 if one is."""
         return max(0.0, self._first_at - now)
 
+    def next_in(self, now: float) -> float:
+        """Return the seconds until something that is known and not due yet is due."""
+        later = (known.ready_at for known in self._known.values() if known.ready_at > now)
+        return min(later, default=math.inf) - now
+
     def claimed(self, lanes: Iterable[Lane], now: float) -> None:
         """Begin behind what was claimed."""
         for lane in lanes:

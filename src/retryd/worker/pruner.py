@@ -26,7 +26,9 @@ class Retention:
 
 
 class Pruner(Service):
-    """Any worker prunes for all, hourly."""
+    """Any worker prunes for all, hourly; a pass that PostgreSQL gave up is not begun at once."""
+
+    shortest_pause_seconds, longest_pause_seconds = 60.0, 600.0
 
     def __init__(self, queue: Queue, retention: Retention) -> None:
         super().__init__()

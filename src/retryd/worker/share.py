@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,12 +22,18 @@ class Share:
         self._times = times
         self._longest = longest
         self._free = free
-        self._next_at = 0.0
+        self._ended_at = -math.inf
+        self._counts = 0.0
 
     @property
     def pause(self) -> float:
         """How many seconds to wait with the next look; 0: none."""
-        return max(0.0, self._next_at - time.monotonic())
+        return self.pause_of(self._times, self._ended_at)
+
+    def pause_of(self, times: float, since: float) -> float:
+        """Return the pause when looks take one part in `times` from `since` on."""
+        first_at = max(since, self._ended_at) + min(times * self._counts, self._longest)
+        return max(0.0, first_at - time.monotonic())
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -35,6 +42,5 @@ class Share:
         try:
             yield
         finally:
-            ended = time.monotonic()
-            counts = max(0.0, ended - started - self._free)
-            self._next_at = ended + min(self._times * counts, self._longest)
+            self._ended_at = time.monotonic()
+            self._counts = max(0.0, self._ended_at - started - self._free)

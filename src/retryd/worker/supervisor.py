@@ -157,6 +157,11 @@ class Worker:
             for held in self._leases.all()
         ]
 
+    @property
+    def retiring(self) -> bool:
+        """Whether it claims no more, since it was told to retire or to stop."""
+        return self._retiring.is_set()
+
     def retire(self) -> None:
         """Claim no more, and end when the attempts that run have ended, however long they take."""
         self._retiring.set()

@@ -52,7 +52,15 @@ def as_postgres_writes(value: float) -> str:
     return text if "e" not in text else format(Decimal(text), "f")
 
 
-@pytest.mark.parametrize("text", ["failed", "sql.query.failed", "a", "A-1:b_c.error", "x" * 200])
+def followed(beginning: str) -> st.SearchStrategy[str]:
+    return st.text("aZ0._:-", max_size=8).map(lambda rest: beginning + rest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["failed", "sql.query.failed", "a", "A-1:b_c.error", "retryd", "Retryd.a", "x" * 200],
+    ids=lambda text: text[:16],
+)
 def test_an_event_type_is_made_of_letters_digits_and_four_signs(text: str) -> None:
     check_event_type(text)
 
@@ -71,6 +79,9 @@ def test_an_event_type_is_made_of_letters_digits_and_four_signs(text: str) -> No
         "x\x00",
         "x" * 201,
         "a." * 10**6,
+        "retryd.worker.failed",
+        "retryd.failed",
+        "retryd.x" * 25,
         7,
         None,
     ],
@@ -82,9 +93,9 @@ def test_anything_else_is_no_event_type(text: object) -> None:
     assert caught.value.sqlstate == "RT400"
 
 
-@given(st.text())
+@given(st.text() | st.sampled_from(["retryd", "retryd."]).flatmap(followed))
 def test_the_rule_of_event_types_is_the_expression_of_the_sql_door(text: str) -> None:
-    rule = r"[A-Za-z0-9_:-]([A-Za-z0-9_.:-]*[A-Za-z0-9_:-])?"
+    rule = r"(?!retryd\.)[A-Za-z0-9_:-]([A-Za-z0-9_.:-]*[A-Za-z0-9_:-])?"
     try:
         check_event_type(text)
     except Refused:

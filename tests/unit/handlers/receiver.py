@@ -58,6 +58,10 @@ async def receiving(
             writer.transport.abort()
 
     async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if answer is resets_at_once:
+            receiver.connections += 1
+            await reset(writer)
+            return
         tasks.add(asyncio.create_task(serve(reader, writer)))
 
     server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=tls)
@@ -94,12 +98,22 @@ def says(status: str, body: bytes = b"", *headers: str) -> Answer:
     return answer
 
 
-async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the request, and reset the connection."""
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """Reset a connection."""
     raw: socket.socket = writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the request, and reset the connection."""
+    await reset(writer)
     raise ConnectionResetError
+
+
+async def resets_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reset the connection before a byte of the request is read."""
+    await resets(_, writer)
 
 
 async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -117,6 +131,27 @@ def drips(head: bytes, rest: bytes = b"x") -> Answer:
             await writer.drain()
             await asyncio.sleep(0.05)
             writer.write(rest)
+
+    return answer
+
+
+async def never_ends_its_headers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with a status and then headers, as fast as they are taken."""
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await writer.drain()
+        writer.write(b"X-A: b\r\n" * 1000)
+        await asyncio.sleep(0)
+
+
+def says_bytes(whole: bytes) -> Answer:
+    """Answer with these bytes and the end of the connection."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(whole)
+        await writer.drain()
+        writer.close()
+        raise ConnectionResetError
 
     return answer
 

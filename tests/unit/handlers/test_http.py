@@ -7,7 +7,8 @@ import json
 import logging
 import ssl
 import time
-from datetime import UTC, datetime
+import warnings
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -34,9 +35,12 @@ from tests.unit.handlers.receiver import (
     drips,
     floods,
     hangs,
+    never_ends_its_headers,
     receiving,
     resets,
+    resets_at_once,
     says,
+    says_bytes,
 )
 
 LOCAL = ("127.0.0.0/8",)
@@ -345,6 +349,15 @@ async def test_a_reset_after_the_request_leaves_its_effect_unknown() -> None:
     assert isinstance(decided(outcome), Reschedule)
 
 
+async def test_a_reset_before_the_request_is_read_is_a_failure_like_any_other() -> None:
+    async with receiving(resets_at_once) as receiver:
+        outcome = await delivered(posting(receiver.url))
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type in {"http.connection", "http.unknown"}  # was it sent by then?
+    assert isinstance(decided(outcome), Reschedule)
+    assert (receiver.connections, receiver.requests) == (1, [])
+
+
 async def test_a_certificate_that_does_not_verify_ends_it_before_anything_is_sent() -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost", "127.0.0.1").configure_cert(tls)
@@ -353,6 +366,50 @@ async def test_a_certificate_that_does_not_verify_ends_it_before_anything_is_sen
     assert isinstance(outcome, Failure)
     assert outcome.error_type == "http.tls"
     assert receiver.requests == []
+
+
+def served_by(name: str, until_day: datetime, authority: trustme.CA) -> ssl.SSLContext:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name, not_after=until_day).configure_cert(tls)
+    return tls
+
+
+def old_protocols(tls: ssl.SSLContext) -> ssl.SSLContext:
+    tls.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        tls.minimum_version = ssl.TLSVersion.TLSv1
+        tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    return tls
+
+
+async def test_a_certificate_of_another_host_or_time_and_old_protocols_get_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    # What SSL_CERT_FILE would do for a process that begins.
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    soon, past = (datetime.now(UTC) + timedelta(days=days) for days in (1, -1))
+    expected = {
+        "good": served_by("127.0.0.1", soon, authority),
+        "expired": served_by("127.0.0.1", past, authority),
+        "of another host": served_by("127.0.0.2", soon, authority),
+        "old": old_protocols(served_by("127.0.0.1", soon, authority)),
+    }
+    found = {}
+    for name, tls in expected.items():
+        async with receiving(says("200 OK"), tls=tls) as receiver:
+            outcome = await delivered(posting(f"https://127.0.0.1:{receiver.port}/"))
+        found[name] = (getattr(outcome, "error_type", "success"), len(receiver.requests))
+    kind, requests = found.pop("old")
+    assert kind in {"http.tls", "http.connection"}  # a server may reset instead of saying why
+    assert requests == 0
+    assert found == {
+        "good": ("success", 1),
+        "expired": ("http.tls", 0),
+        "of another host": ("http.tls", 0),
+    }
 
 
 # --- no server can do harm
@@ -413,6 +470,34 @@ async def test_what_a_server_says_can_be_stored_whatever_it_is() -> None:
     assert message.startswith("500 Internal Server Error: \ufffd")
 
 
+async def test_headers_without_an_end_are_given_up_long_before_they_fill_memory() -> None:
+    began = time.monotonic()
+    outcome = await answered(never_ends_its_headers)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type == "http.unknown"
+    assert time.monotonic() - began < AT_MOST_SECONDS
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /\x00\xff\xed\xa0\x80\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /\xff\xed\xa0\x80\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: " + b"/\xc3\xbc" * 2_000 + b"\r\n",
+        b"HTTP/1.1 503 No\x00\xff\r\n",
+        b"HTTP/1.1 503 No\xff\r\n",
+        b"HTTP/1.1 503 No\r\nRetry-After: \xff\r\n",
+        b"HTTP/1.1 503 No\r\n\xff\x00: \xff\r\n",
+    ],
+)
+async def test_headers_that_are_no_text_are_an_outcome_that_can_be_stored(head: bytes) -> None:
+    outcome = await answered(says_bytes(head + b"Content-Length: 2\r\n\r\nno"))
+    message = said(outcome)
+    assert "\0" not in message
+    assert len(message.encode()) <= ERROR_MESSAGE_BYTES
+    assert isinstance(decided(outcome), Reschedule)
+
+
 @pytest.mark.parametrize(
     "whole",
     [
@@ -425,12 +510,7 @@ async def test_what_a_server_says_can_be_stored_whatever_it_is() -> None:
     ],
 )
 async def test_what_is_no_http_is_an_outcome_all_the_same(whole: bytes) -> None:
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(whole)
-        writer.close()
-        raise ConnectionResetError
-
-    assert isinstance(await answered(answer), Failure | Success)
+    assert isinstance(await answered(says_bytes(whole)), Failure | Success)
 
 
 async def test_a_cookie_is_not_kept() -> None:

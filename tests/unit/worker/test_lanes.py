@@ -56,6 +56,13 @@ def test_a_lane_that_is_empty_is_walked_for_a_while_from_where_it_was_empty() ->
     assert lanes.ready(200) == []
 
 
+def test_what_is_due_later_is_known_lane_by_lane() -> None:
+    lanes = Lanes()
+    lanes.looked([(MAIL, 0.0), (Lane("bill", 5, EMPTY, 0), 2.0)], EMPTY, 100)
+    assert lanes.next_in(101) == 1
+    assert lanes.next_in(102) == float("inf")
+
+
 def test_a_look_waits_for_a_multiple_of_what_the_last_one_took(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -69,6 +76,22 @@ def test_a_look_waits_for_a_multiple_of_what_the_last_one_took(
         assert share.pause == pause
     now += 4
     assert share.pause == 1
+
+
+def test_who_has_nothing_to_do_may_look_more_often_but_not_from_the_first_moment_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("retryd.worker.share.time.monotonic", lambda: now)
+    share = Share(100, longest=5)
+    with share.looking():
+        now += 0.25
+    now += 1
+    assert (share.pause, share.pause_of(10, since=0), share.pause_of(10, since=now)) == (
+        4,
+        1.5,
+        2.5,
+    )
 
 
 def test_a_look_that_failed_took_its_time_as_well() -> None:

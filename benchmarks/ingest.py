@@ -33,7 +33,7 @@ BATCH: Final = 100
 CONNECTIONS: Final = 16
 SINGLES: Final = 0.4
 """How many are sent one by one for each that is sent in batches."""
-TOKEN: Final = "only-for-benchmarks"  # noqa: S105 - of a server that ends with it
+BEARER: Final = "bench"
 PAD: Final = "x" * 165
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
@@ -47,7 +47,7 @@ def server(dsn: str) -> Iterator[str]:
         "RETRYD_DATABASE_URL": dsn,
         "RETRYD_RETRY__ENABLED": "false",
         "RETRYD_HTTP__PORT": "0",
-        "RETRYD_HTTP__TOKENS": json.dumps([TOKEN]),
+        "RETRYD_HTTP__TOKENS": json.dumps([BEARER]),
         "RETRYD_HTTP__MAX_QUEUE_DEPTH": "100000000",
         "RETRYD_LOG__FORMAT": "json",
     }
@@ -97,12 +97,12 @@ async def post(url: str, kind: str, bodies: list[bytes], connections: int) -> fl
     """Post these bodies over so many connections; returns the seconds that it took."""
     left = iter(bodies)
     connector = aiohttp.TCPConnector(limit=connections)
-    said = {"authorization": f"Bearer {TOKEN}"}
-    async with aiohttp.ClientSession(connector=connector, headers=said) as session:
+    headers = {"content-type": kind, "authorization": f"Bearer {BEARER}"}
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
         async def one_by_one() -> None:
             for body in left:
-                async with session.post(url, data=body, headers={"content-type": kind}) as answer:
+                async with session.post(url, data=body) as answer:
                     if answer.status != 201:
                         raise SystemExit(await answer.text())
                     await answer.read()

@@ -21,6 +21,7 @@ from tests.canary import hide_password, sings
 from tests.waiting import until
 
 APPLICATION = Path(__file__).with_name("application.py")
+TOKEN = "sesame"
 QUICK = {
     "RETRYD_RETRY__LEASE_SECONDS": "2",
     "RETRYD_RETRY__POLL_INTERVAL_SECONDS": "0.2",
@@ -28,6 +29,7 @@ QUICK = {
     "RETRYD_RETRY__WORKER_COUNT": "4",
     "RETRYD_RETRY__RETRY_POLICIES": '{"default": {"initial_delay_seconds": 0.05, "jitter": 0}}',
     "RETRYD_HTTP__PORT": "0",
+    "RETRYD_HTTP__TOKENS": f'["{TOKEN}"]',
     "RETRYD_LOG__FORMAT": "json",
     "RETRYD_LOG__LEVEL": "info",
 }

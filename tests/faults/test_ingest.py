@@ -10,12 +10,10 @@ from typing import Any, Final
 
 import httpx
 
-from tests.faults.fleet import Member
+from tests.faults.fleet import TOKEN, Member
 from tests.faults.scene import Scene
 from tests.waiting import until
 
-TOKEN: Final = "only-for-tests-of-faults"
-TOKENS: Final = {"RETRYD_HTTP__TOKENS": json.dumps([TOKEN])}
 PATH: Final = "/api/v1/events"
 BATCH: Final = {"content-type": "application/cloudevents-batch+json"}
 STRUCTURED: Final = {"content-type": "application/cloudevents+json"}
@@ -33,8 +31,8 @@ async def door_of(member: Member) -> httpx.AsyncClient:
     """Return a client of the server of a process."""
     await until(lambda: member.said("http_listening"), within=30)
     address = member.said("http_listening")[-1]["address"]
-    headers = {"authorization": f"Bearer {TOKEN}"}
-    return httpx.AsyncClient(base_url=address, headers=headers, trust_env=False, timeout=20)
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    return httpx.AsyncClient(base_url=address, headers=bearer, trust_env=False, timeout=20)
 
 
 async def names(scene: Scene) -> list[str]:
@@ -56,7 +54,7 @@ async def names_are(scene: Scene, wanted: list[str]) -> bool:
 async def test_what_was_answered_202_outlives_a_kill_and_is_in_the_queue_once(
     scene: Scene, tmp_path: Path
 ) -> None:
-    spool = {**TOKENS, "RETRYD_SPOOL__DIRECTORY": str(tmp_path / "spool")}
+    spool = {"RETRYD_SPOOL__DIRECTORY": str(tmp_path / "spool")}
     member = await scene.fleet.started(**spool)
     kept: list[str] = []
     async with await door_of(member) as door:
@@ -91,7 +89,7 @@ async def test_the_door_works_from_the_start_without_postgresql_and_after_it_cam
     scene: Scene, tmp_path: Path
 ) -> None:
     await scene.server.crash()
-    member = await scene.fleet.start(**TOKENS, RETRYD_SPOOL__DIRECTORY=str(tmp_path / "spool"))
+    member = await scene.fleet.start(RETRYD_SPOOL__DIRECTORY=str(tmp_path / "spool"))
     async with await door_of(member) as door:
         first = await door.post(PATH, json=event("1"), headers=STRUCTURED)
         assert first.status_code == 202
@@ -110,7 +108,7 @@ async def test_the_door_works_from_the_start_without_postgresql_and_after_it_cam
 async def test_an_outage_in_the_middle_of_everything_loses_and_doubles_nothing(
     scene: Scene, tmp_path: Path
 ) -> None:
-    member = await scene.fleet.started(**TOKENS, RETRYD_SPOOL__DIRECTORY=str(tmp_path / "spool"))
+    member = await scene.fleet.started(RETRYD_SPOOL__DIRECTORY=str(tmp_path / "spool"))
     kept: list[str] = []
     over = asyncio.Event()
     async with await door_of(member) as door:
@@ -139,7 +137,7 @@ async def test_an_outage_in_the_middle_of_everything_loses_and_doubles_nothing(
 
 
 async def test_a_parent_of_several_takes_events_and_counts_them(scene: Scene) -> None:
-    member = await scene.fleet.start("--processes", "2", **TOKENS)
+    member = await scene.fleet.start("--processes", "2")
     async with await door_of(member) as door:
         answer = await door.post(PATH, json=event("1"), headers=STRUCTURED)
         assert answer.status_code == 201
@@ -152,7 +150,7 @@ async def test_a_flood_is_answered_429_with_memory_flat_and_the_rest_answering(
     scene: Scene,
 ) -> None:
     member = await scene.fleet.started(
-        **TOKENS, RETRYD_HTTP__MAX_QUEUE_DEPTH="2000", RETRYD_RETRY__ENABLED="false"
+        RETRYD_HTTP__MAX_QUEUE_DEPTH="2000", RETRYD_RETRY__ENABLED="false"
     )
     statuses: dict[int, int] = {}
     async with await door_of(member) as door:

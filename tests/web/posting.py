@@ -86,6 +86,6 @@ class Raw:
 
 def head(*lines: str, path: str = PATH) -> str:
     """Write the head of a post."""
-    token = f"authorization: Bearer {TOKEN}"
-    said = "\r\n".join(("host: x", "content-type: application/json", token, *lines))
+    ours = ("host: x", f"authorization: Bearer {TOKEN}", "content-type: application/json")
+    said = "\r\n".join((*ours, *lines))
     return f"POST {path} HTTP/1.1\r\n{said}\r\n\r\n"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import httpx
 
@@ -18,7 +19,8 @@ from retryd.web.app import Api, build_app
 from retryd.web.server import HttpServer
 from tests.waiting import until
 
-TOKEN = "only-for-tests-of-the-web"
+TOKEN: Final = "sesame"
+BEARER: Final = {"authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass
@@ -51,16 +53,15 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    host: str = "127.0.0.1", dsn: str | None = None, **http: object
+    host: str = "127.0.0.1", dsn: str | None = None, **settings: Mapping[str, object]
 ) -> AsyncIterator[Served]:
-    """Serve on a free port while the context lasts; with a DSN events are taken too.
-
-    `http` are settings of that block. The client shows a token that may do everything.
-    """
+    """Serve on a free port while the context lasts; with a DSN events are taken too."""
     health, metrics = Told(), Metrics("1.2.3")
     api = None
     if dsn is not None:
-        configuration = Configuration.model_validate({"http": {"tokens": (TOKEN,), **http}})
+        configuration = Configuration.model_validate(
+            settings | {"http": {"tokens": (TOKEN,), **settings.get("http", {})}}
+        )
         access = Access(configuration.http)
         api = Api(access, ingesting(configuration, dsn, metrics.captures.count, access))
     server = HttpServer(host, 0, build_app(health, metrics.exposition, "1.2.3", api))
@@ -69,9 +70,8 @@ async def serving(
         address = await until(lambda: server.address)
         assert address is not None
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        async with httpx.AsyncClient(
-            base_url=f"http://{name}:{address[1]}", headers={"authorization": f"Bearer {TOKEN}"}
-        ) as client:
+        base = f"http://{name}:{address[1]}"
+        async with httpx.AsyncClient(base_url=base, headers=BEARER) as client:
             yield Served(server, health, metrics, client, address)
     finally:
         await asyncio.to_thread(server.stop)

@@ -201,7 +201,7 @@ async def test_what_only_postgresql_refuses_is_422_for_itself_alone(
 async def test_a_queue_that_is_full_takes_nothing_and_says_when_to_come_again(
     database: Database, connection: Connection
 ) -> None:
-    async with serving(dsn=database.dsn, max_queue_depth=5) as served:
+    async with serving(dsn=database.dsn, http={"max_queue_depth": 5}) as served:
         for number in range(5):
             assert (await post(served, {**EVENT, "event_id": str(number)})).status_code == 201
         full = await post(served, EVENT)

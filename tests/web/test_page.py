@@ -27,8 +27,8 @@ async def test_what_the_page_tells_to_post_is_answered_as_it_shows(taking: Serve
             "bash",
             "-c",
             command,
-            stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "TOKEN": TOKEN},
+            stdout=asyncio.subprocess.PIPE,
         )
         said, _ = await process.communicate()
         assert with_own_ids(json.loads(said)) == with_own_ids(json.loads(answer))

@@ -230,7 +230,7 @@ async def test_the_door_is_described_as_it_is(taking: Served) -> None:
     document = (await taking.client.get("/openapi.json")).json()
     route = document["paths"][PATH]["post"]
     assert set(route["responses"]) == {
-        *("200", "201", "202", "400", "409", "413", "415", "422", "429", "503")
+        *("200", "201", "202", "400", "401", "403", "409", "413", "415", "422", "429", "503")
     }
     for number, (kind, content) in enumerate(route["requestBody"]["content"].items()):
         example = json.dumps(content["example"]).replace('"4711"', f'"4711-{number}"')

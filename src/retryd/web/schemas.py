@@ -155,6 +155,10 @@ def takes_events() -> dict[str, Any]:
                 "PostgreSQL is away; on the disk of this host, and captured when it is back."
             ),
             400: error("The body is no JSON, or did not come whole."),
+            401: error(
+                "No token, or one that does not count; or a wrong signature.", "WWW-Authenticate"
+            ),
+            403: error("The token has not the scope `ingest`.", "WWW-Authenticate"),
             409: error("Another event has the source and id of one, with other content."),
             413: error("The body or the batch is too large."),
             415: error("A type, charset or encoding that is not taken."),

@@ -3,9 +3,7 @@ create or replace function retryd.complete_retry(id bigint, claim_token bigint) 
 language sql volatile security definer
 set search_path = retryd, pg_temp
 as $$
-    select s.outcome = 'settled'
-    from retryd.settle_retries(array[complete_retry.id], array[complete_retry.claim_token], array['complete'],
-        outcomes => array['success']) s
+    select retryd.complete_one(complete_retry.id, complete_retry.claim_token)
 $$;
 
 revoke all on function retryd.complete_retry(bigint, bigint) from public;

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -52,6 +53,51 @@ async def test_a_completed_retry_is_done_and_keeps_its_counts(sql: Doors) -> Non
     assert row is not None
     assert (row["state"], row["attempt"], row["claimed_by"]) == ("completed", 1, None)
     assert row["ended_at"] is not None
+
+
+LEFT_BY = """
+    select jsonb_agg(t.row - '{ended_at,started_at,resolved_at}'::text[] || jsonb_build_object('took',
+            (t.row ->> 'ended_at')::timestamptz - (t.row ->> 'started_at')::timestamptz)
+        order by t.row::text)
+    from (
+        select to_jsonb(q) as row from retryd.retry_queue q
+        union all select to_jsonb(a) from retryd.retry_archive a
+        union all select to_jsonb(d) from retryd.dead_letter d
+        union all select to_jsonb(a) from retryd.retry_attempt a) t
+"""
+ONE = "select retryd.complete_one($1, $2, 2.5)"
+MANY = """
+    select outcome = 'settled'
+    from retryd.settle_retries(
+        array[$1::bigint], array[$2::bigint], array['complete'], seconds => array[2.5::float8])
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "replayed", "in order", "rescued", "fanned out"])
+async def test_completing_one_leaves_what_completing_many_leaves(
+    kind: str, sql: Doors, connection: Connection, clock: Clock
+) -> None:
+    if kind == "fanned out":
+        await sql.register("also", "work.*")
+    key = {"ordering_key": "one"} if kind == "in order" else {}
+    claim = await sql.held(**key)
+    await sql.capture(**key)
+    if kind == "replayed":
+        assert await sql.one("fail_retry", **claim)
+        claim = await sql.replayed(claim["id"])
+    if kind == "rescued":
+        await clock.advance(120)
+        (row,) = [row for row in await sql.rescue() if row["id"] == claim["id"]]
+        claim["claim_token"] = row["claim_token"]
+    left = []
+    for complete in (ONE, MANY):
+        transaction = connection.transaction()
+        await transaction.start()
+        assert await connection.fetchval(complete, *claim.values())
+        assert not await connection.fetchval(complete, *claim.values())
+        left.append(json.loads(await connection.fetchval(LEFT_BY)))
+        await transaction.rollback()
+    assert left[0] == left[1]
 
 
 async def test_a_rescheduled_retry_waits_for_its_delay_and_shows_the_error(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
-SETTLE = "select outcome from retryd.settle_retries($1, $2, $3, seconds => $4)"
+SETTLE = "select retryd.complete_one($1, $2, $3)"
 # With -1: no length where none was given, and no type whose name alone means a length of one.
 TYPES = "select format_type(o.oid, -1) from unnest($1::oid[]) with ordinality o (oid, n) order by n"
 WHOLE = frozenset({"smallint", "integer", "bigint"})
@@ -108,10 +108,7 @@ class Effects:
                 with failing():
                     await connection.execute("set constraints all immediate; set local role none")
             took = time.monotonic() - began
-            answer = await connection.fetchval(
-                SETTLE, [retry.id], [retry.claim_token], ["complete"], [took]
-            )
-            if answer != "settled":
+            if not await connection.fetchval(SETTLE, retry.id, retry.claim_token, took):
                 raise LeaseLost
 
     async def _remembered(

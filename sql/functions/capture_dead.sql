@@ -12,6 +12,7 @@ declare
     problem text;
     new_id bigint;
 begin
+    perform retryd.commit_durably();
     if reason is null or reason not in ('undecodable', 'loop') then
         raise exception using errcode = 'RT400',
             message = format('reason %s is not one of undecodable, loop', coalesce(quote_literal(reason), 'null'));

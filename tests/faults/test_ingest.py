@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import pytest
 
 from tests.faults.fleet import TOKEN, Member
 from tests.faults.scene import Scene
@@ -133,6 +134,22 @@ async def test_an_outage_in_the_middle_of_everything_loses_and_doubles_nothing(
         over.set()
         await asyncio.gather(*senders)
     await until(lambda: names_are(scene, kept), within=30)
+    await scene.close()
+
+
+@pytest.mark.parametrize("headers", [STRUCTURED, {**STRUCTURED, "retryd-hops": "4"}])
+async def test_a_crash_takes_back_nothing_that_the_door_called_committed(
+    scene: Scene, headers: dict[str, str]
+) -> None:
+    await scene.server.alter("wal_writer_delay", "10000")  # so long nobody else flushes for it
+    await scene.set_for_workers("synchronous_commit", "off")
+    member = await scene.fleet.started()
+    async with await door_of(member) as door:
+        answer = await door.post(PATH, json=event("1"), headers=headers)
+        assert answer.json()["durability"] == "committed"
+    scene.ids = [int(id) for id in answer.json()["ids"]]
+    await scene.server.crash()
+    await scene.server.start()
     await scene.close()
 
 

@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 import retryd
 from retryd.compose import load_configuration
+from retryd.compose.configuration import READ_AT_START
 from retryd.compose.daemon import Daemon
 from retryd.settings import Configuration
+from retryd.settings.models import DatabaseSettings, HttpSettings, SpoolSettings
 from retryd.telemetry.labels import ROOM
 from retryd.worker.gauge_reader import EVERY_SECONDS
 from tests.postgres import Connection, Database
@@ -101,6 +104,51 @@ async def test_a_reload_that_the_database_refuses_changes_nothing(
         daemon.reload()
         await until(lambda: "permission denied" in str(daemon.state()["alert"]))
         assert daemon.state()["worker"] == before
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value"),
+    [
+        ("spool", "directory", "/nowhere"),
+        ("spool", "max_bytes", 4711),
+        ("http", "port", 4711),
+        ("http", "tokens", ["sesame"]),
+        ("database", "url", "postgresql://:sesame@nowhere/x"),
+        ("database", "embedded", True),
+    ],
+)
+async def test_a_reload_that_changes_what_is_read_at_the_start_is_refused_and_says_so(
+    database: Database, block: str, key: str, value: object
+) -> None:
+    changes: dict[str, object] = {block: {key: value}}
+    async with running(
+        database, lambda: load_configuration(None, {}, {**QUICK, **changes})
+    ) as daemon:
+        before = daemon.state()["worker"]
+        daemon.reload()
+        told = str(await until(lambda: daemon.state()["alert"]))
+        assert f"{block}.{key} is read at the start: restart" in told
+        assert "sesame" not in told
+        assert daemon.state()["worker"] == before
+        changes.clear()
+        daemon.reload()
+        await until(lambda: daemon.state()["worker"] != before)
+        assert daemon.state()["alert"] is None
+
+
+def test_each_key_of_http_is_read_at_the_start_and_each_of_the_others_is_known() -> None:
+    assert set(READ_AT_START["http"]) == set(HttpSettings.model_fields)
+    assert set(READ_AT_START["spool"]) == set(SpoolSettings.model_fields) - {"drain"}
+    reloaded = {"listen_url", "pool_size", "pgbouncer"}
+    assert set(READ_AT_START["database"]) == set(DatabaseSettings.model_fields) - reloaded
+
+
+async def test_a_reload_may_drain_further_directories(database: Database, tmp_path: Path) -> None:
+    following = {**QUICK, "spool": {"drain": [str(tmp_path)]}}
+    async with running(database, lambda: load_configuration(None, {}, following)) as daemon:
+        before = daemon.state()["worker"]
+        daemon.reload()
+        await until(lambda: daemon.state()["worker"] != before)
 
 
 async def test_two_reloads_in_a_row_leave_one_worker(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from retryd.client.app import App
 from retryd.domain.backoff import first_delay_bounds
@@ -22,12 +22,35 @@ if TYPE_CHECKING:
     from retryd.ports import OwnedHandler
     from retryd.settings.models import Configuration
 
+READ_AT_START: Final = {
+    "database": ("url", "embedded"),
+    "http": ("host", "port", "tokens", "webhook_keys", "max_queue_depth"),
+    "spool": ("directory", "max_bytes"),
+}
+"""What a process opens once, by block: it stays until the process ends, whatever workers do."""
+
 
 def load_configuration(
     path: Path | None, environ: Mapping[str, str], code: Mapping[str, object]
 ) -> Configuration:
     """Load the configuration with the handler kinds that exist. Raises ConfigurationError."""
     return load(configuration_model(HandlerSettings), path=path, environ=environ, code=code)
+
+
+def check_reload(former: Configuration, following: Configuration) -> None:
+    """Raise ConfigurationError if what is read at the start is another one now.
+
+    Taken up in part it would be worse than refused: the door would keep events in one spool, and
+    workers would drain another.
+    """
+    changed = [
+        f"{block}.{key}"
+        for block, keys in READ_AT_START.items()
+        for key in keys
+        if getattr(getattr(former, block), key) != getattr(getattr(following, block), key)
+    ]
+    if changed:
+        raise ConfigurationError(f"{key} is read at the start: restart" for key in changed)
 
 
 def configuration_schema() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import signal
 from typing import TYPE_CHECKING, TypeVar
 
 import retryd
-from retryd.compose.configuration import open_handlers
+from retryd.compose.configuration import check_reload, open_handlers
 from retryd.compose.generation import begin
 from retryd.compose.process import Process
 from retryd.domain.errors import DatabaseRefused, DatabaseUnavailable, RetrydError
@@ -167,6 +167,7 @@ class Daemon:
         """Begin a new generation, then let the former one drain beside it."""
         try:
             configuration = self._load()
+            check_reload(self._configuration, configuration)
             # In a thread: what a handler imports or starts may take long, and attempts are running.
             handlers = await self._process.threads.start(
                 lambda: open_handlers(configuration, self._app, self._process.threads),

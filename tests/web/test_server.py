@@ -79,6 +79,17 @@ async def test_clients_who_only_connect_keep_nobody_out(served: Served, sockets:
     assert len(refused) >= SILENT - protocol.CONNECTIONS
 
 
+async def test_clients_whose_answers_take_long_keep_nobody_out(
+    served: Served, sockets: ExitStack
+) -> None:
+    served.health.hangs = True
+    asked = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n"
+    clients = [connect(served, sockets, asked) for _ in range(protocol.CONNECTIONS)]
+    async with httpx.AsyncClient(base_url=served.client.base_url) as client:
+        assert (await client.get("/livez", timeout=1)).status_code == 200
+    assert [is_closed(each) for each in clients].count(True) <= 1, "and the oldest has to go"
+
+
 def is_closed(client: socket.socket) -> bool:
     """Tell whether the server has ended this connection."""
     client.setblocking(False)

@@ -27,6 +27,7 @@ from retryd.web import app as web
 from retryd.web import known_tokens
 from retryd.web.access import Access, Caller, scope_of
 from retryd.web.app import build_app
+from retryd.web.protocol import CONNECTIONS
 from retryd.web.server import HttpServer
 from tests.acceptance.commands import Shell
 from tests.faults.proxy import Proxy
@@ -35,6 +36,7 @@ from tests.waiting import until
 from tests.web.serving import Told
 
 OPEN = {"/livez", "/readyz", "/health", "/metrics", "/openapi.json"}
+STRANGE = token_text(999, bytes(32))
 KEY = SecretStr("whsec_" + base64.b64encode(bytes(32)).decode())
 
 
@@ -183,6 +185,32 @@ async def test_a_token_works_at_once_within_its_scopes_and_until_it_is_revoked(a
     assert unknown.status_code == revoked.status_code == 401
     assert unknown.content == revoked.content
     assert unknown.headers["www-authenticate"] == revoked.headers["www-authenticate"]
+
+
+async def test_many_who_show_unknown_tokens_keep_nobody_out_and_only_few_of_them_wait(
+    database: Database, api: Api
+) -> None:
+    _, known = await api.create("read")
+    assert await api.status("read", known) == 200
+    url = api.client.base_url
+    said = f"GET /api/v1/read HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {STRANGE}\r\n\r\n"
+    blocker = await database.connect()
+    async with blocker.transaction(), asyncio.timeout(20):
+        await blocker.execute("lock table retryd.api_token in access exclusive mode")
+        strangers = [await asyncio.open_connection(url.host, url.port) for _ in range(CONNECTIONS)]
+        for _, writer in strangers:
+            writer.write(said.encode())
+        async with httpx.AsyncClient(base_url=url) as another:
+            assert (await another.get("/livez", timeout=1)).status_code == 200
+        assert await api.status("read", known) == 200
+        answers = [asyncio.create_task(reader.readline()) for reader, _ in strangers]
+        done, _ = await asyncio.wait(answers, timeout=1)
+        told = [each.result() for each in done if each.exception() is None]
+        assert len(told) >= CONNECTIONS - 10  # eight wait
+        assert {line[:12] for line in told} <= {b"HTTP/1.1 401", b""}
+        await asyncio.wait(answers)
+        for _, writer in strangers:
+            writer.close()
 
 
 async def test_admin_may_everything(api: Api) -> None:

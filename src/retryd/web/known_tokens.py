@@ -21,6 +21,8 @@ from retryd.service import Service
 REFRESH_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 2.0
+WAITING: Final = 8
+"""So many callers at once may wait for a reading: who shows a number needs no secret for it."""
 
 logger = logging.getLogger("retryd.web")
 
@@ -73,18 +75,28 @@ class TokenReader(Service):
         self._known = known
         self._on_read = on_read
         self._waiting: list[asyncio.Future[None]] = []
+        self._awaited = 0
         self._began_at: float | None = None
         self._failing_since: float | None = None
         self._complained = False
 
     async def read_again(self) -> None:
-        """Wait until the tokens were read anew, or that failed; no longer than 2 s."""
+        """Wait until the tokens were read anew, or that failed; no longer than 2 s.
+
+        Where WAITING others wait already, it returns at once: what is known has to do.
+        """
+        if self._awaited >= WAITING:
+            return
         read: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(read)
         self.wake()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await read
+        self._awaited += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await read
+        finally:
+            self._awaited -= 1
 
     @override
     async def step(self) -> float:

@@ -20,10 +20,11 @@ logger = logging.getLogger("retryd.web.uvicorn")
 class PatientProtocol(H11Protocol):
     """One connection: a request has to come, head and body, and its answer to go within 20 s.
 
-    Beyond CONNECTIONS the one whose request has been awaited longest makes room for a new one, so
-    that clients who only connect, or send head or body byte by byte, keep nobody out and take no
-    more files than that. What is still sent after an answer, such as that the body is too large,
-    is thrown away for LINGER_SECONDS: a connection that ends at once may take the answer along.
+    Beyond CONNECTIONS the one whose request has been awaited longest, or else the one whose answer
+    has, makes room for a new one, so that clients who only connect, or send head or body byte by
+    byte, or ask for what takes long, keep nobody out and take no more files than that. What is
+    still sent after an answer, such as that the body is too large, is thrown away for
+    LINGER_SECONDS: a connection that ends at once may take the answer along.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -35,11 +36,11 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._begin_exchange()
-        others = [each for each in self.connections if isinstance(each, PatientProtocol)]
-        connected = [each for each in others if not each.transport.is_closing()]
-        if len(connected) > CONNECTIONS:
-            awaited = [each for each in connected if each.is_awaited]
-            min(awaited, key=lambda each: each.since).transport.abort()
+        connected = [each for each in self.connections if isinstance(each, PatientProtocol)]
+        others = [each for each in connected if each is not self and not each.is_closing]
+        if len(others) >= CONNECTIONS:
+            awaited = [each for each in others if each.is_awaited]
+            min(awaited or others, key=lambda each: each.since).transport.abort()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,6 +56,11 @@ class PatientProtocol(H11Protocol):
     def shutdown(self) -> None:
         super().shutdown()
         self.loop.call_later(LAST_SECONDS, self.transport.abort)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it counts no more."""
+        return self.transport.is_closing()
 
     @property
     def is_awaited(self) -> bool:

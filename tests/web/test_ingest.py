@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -196,6 +198,40 @@ async def test_what_only_postgresql_refuses_is_422_for_itself_alone(
     assert [answer.status_code for answer in answers].count(422) == 1
     assert answers[7].status_code == 422
     assert await stored(connection) == 19
+
+
+@pytest.mark.parametrize("spooling", [False, True])
+async def test_an_event_that_an_open_transaction_has_captured_blocks_no_other(
+    database: Database, tmp_path: Path, *, spooling: bool
+) -> None:
+    spool = {"directory": str(tmp_path / "spool") if spooling else None}
+    async with serving(dsn=database.dsn, spool=spool) as served:
+        other = await database.connect()
+        transaction = other.transaction()
+        await transaction.start()
+        event = json.dumps(
+            [{"event_type": "order.sync.failed", "source": "/shop", "event_id": "7"}]
+        )
+        await other.execute("select retryd.capture_failures($1::text::jsonb)", event)
+        began = time.monotonic()
+        events = [cloudevent(str(number), {}) for number in range(60)]
+        answers = await asyncio.gather(*(post(served, event, STRUCTURED) for event in events))
+        assert time.monotonic() - began < 4
+        statuses = [answer.status_code for answer in answers]
+        assert statuses.pop(7) == 503
+        assert set(statuses) == {201}
+        assert answers[7].headers["retry-after"] == "2"
+        assert "transaction that is open" in answers[7].json()["detail"]
+        batch = [cloudevent("7", {}), cloudevent("60")]
+        assert (await post(served, batch, BATCH)).status_code == 503
+        assert (await post(served, events[7], STRUCTURED)).status_code == 503
+        looping = {**STRUCTURED, "retryd-hops": "4"}
+        assert (await post(served, events[7], looping)).status_code == 503
+        assert (await post(served, cloudevent("61"), STRUCTURED)).status_code == 201
+        await transaction.commit()
+        assert (await post(served, batch, BATCH)).status_code == 201
+        assert (await post(served, events[7], STRUCTURED)).status_code == 200
+        assert await stored(other) == 62
 
 
 async def test_a_queue_that_is_full_takes_nothing_and_says_when_to_come_again(

@@ -10,6 +10,7 @@
     ├── DatabaseUnavailable    PostgreSQL cannot be reached
     │   ├── DatabaseRefused    it refuses the login or a right, or has no such database
     │   └── StatementAborted   it answers, and gave up one statement: a timeout, a deadlock
+    │       └── RowLocked      another transaction keeps what the statement needs
     ├── SchemaOutdated         the schema is not the one that this version needs
     ├── SpoolUnavailable       a record is not kept on the local disk
     ├── StatementFailed        a statement of a handler failed in its database
@@ -98,6 +99,10 @@ class DatabaseRefused(DatabaseUnavailable):
 
 class StatementAborted(DatabaseUnavailable):
     """PostgreSQL gave up a statement, for a timeout or for another transaction: try it again."""
+
+
+class RowLocked(StatementAborted):
+    """Another transaction keeps locked what the statement needs: try again once that has ended."""
 
 
 class SchemaOutdated(RetrydError):

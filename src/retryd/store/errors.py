@@ -13,6 +13,7 @@ from retryd.domain.errors import (
     DatabaseUnavailable,
     NotFound,
     Refused,
+    RowLocked,
     SchemaOutdated,
     StatementAborted,
 )
@@ -37,7 +38,6 @@ UNFIT = (
 ABORTS = (
     asyncpg.QueryCanceledError,
     asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
 )
 # Whole classes of SQLSTATE: connections, shutdown, disk and memory.
 OUTAGES = (
@@ -65,6 +65,9 @@ def reaching_database() -> Iterator[None]:
     except SCHEMA_MISSING as error:
         message = f"the database has not the schema of this version ({error}): run `retryd migrate`"
         raise SchemaOutdated(message) from error
+    except asyncpg.LockNotAvailableError as error:
+        message = f"another transaction holds a lock for too long ({error}): it is tried again"
+        raise RowLocked(message) from error
     except ABORTS as error:
         message = f"PostgreSQL gave up the statement ({error}): it is tried again"
         raise StatementAborted(message) from error

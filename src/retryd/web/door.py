@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from retryd.domain.errors import DatabaseUnavailable, EventConflict, StatementAborted
+from retryd.domain.errors import DatabaseUnavailable, EventConflict, RowLocked, StatementAborted
 from retryd.web.gatherer import Gatherer
 
 if TYPE_CHECKING:
@@ -44,17 +44,20 @@ class Door:
         self._gatherer = Gatherer(intake)
         self._overflow = overflow
         self._away_until = 0.0
-        self._reason: DatabaseUnavailable | None = None
+        self._reason = ""  # no exception: its traceback would hold what was to be captured
         self._told = ""
 
     async def capture(self, arrivals: Sequence[Arrival]) -> list[Taken]:
         """Capture events. Raises EventConflict, Refused, DatabaseUnavailable, SpoolUnavailable.
 
         What has got no answer from PostgreSQL is spooled too: should it have been captured, the
-        record is a duplicate of it.
+        record is a duplicate of it. What somebody's open transaction blocks is not (RowLocked): a
+        moment later it is a duplicate or in conflict, and a spool would stop at it until then.
         """
         try:
             taken = await self._captured(arrivals)
+        except RowLocked:
+            raise
         except DatabaseUnavailable as error:
             if self._overflow is None:
                 self._tell("events_refused", error)
@@ -123,12 +126,12 @@ class Door:
         return time.monotonic() < self._away_until
 
     def _check_away(self) -> None:
-        if self._reason is not None and self.is_away:
-            raise self._reason
+        if self.is_away:
+            raise DatabaseUnavailable(self._reason)
 
     def _note(self, error: DatabaseUnavailable) -> None:
         if not isinstance(error, StatementAborted):  # else it answered
-            self._reason, self._away_until = error, time.monotonic() + AWAY_SECONDS
+            self._reason, self._away_until = str(error), time.monotonic() + AWAY_SECONDS
 
 
 def array(arrivals: Sequence[Arrival]) -> str:

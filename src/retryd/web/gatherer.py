@@ -6,7 +6,8 @@ import asyncio
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from retryd.domain.errors import Refused
+from retryd.domain.errors import Refused, StatementAborted
+from retryd.store.intake import LOCK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 CALLS: Final = 2
 """So many at once: while one is committed, or waits for somebody's lock, the other is made."""
+SHORT_SECONDS: Final = 0.2
+"""How long several wait for a lock: it is one that is blocked, and the others wait for nothing."""
+DIVIDING_SECONDS: Final = 4.0
+"""So long a group is divided: where each call takes its time, it is not one that is to blame."""
 MOST: Final = 100
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
 
@@ -45,32 +50,37 @@ class Gatherer:
             lengths = accumulate(len(event) for event, _ in self._waiting[:MOST])
             number = max(1, sum(length <= MOST_CHARACTERS for length in lengths))
             group, self._waiting = self._waiting[:number], self._waiting[number:]
+            alone = len(group) == 1
             try:
-                await self._capture(group)
-            finally:
-                for _, future in group:
-                    future.cancel()  # all are done, unless this was broken off
+                until = asyncio.get_running_loop().time() + DIVIDING_SECONDS
+                await self._capture(group, LOCK_SECONDS if alone else SHORT_SECONDS, until)
+            except BaseException:  # this was broken off, and goes on with nothing
+                for _, future in (*group, *self._waiting):
+                    future.cancel()
+                raise
 
-    async def _capture(self, group: Sequence[Waiting]) -> None:
-        """Capture a group; one that is refused is refused alone."""
+    async def _capture(self, group: Sequence[Waiting], lock_seconds: float, until: float) -> None:
+        """Capture a group; one that is refused, or blocked, is so alone."""
         try:
-            rows = await self._intake.capture_checked(f"[{','.join(event for event, _ in group)}]")
-        except Refused as error:
-            if len(group) > 1:
+            events = f"[{','.join(event for event, _ in group)}]"
+            rows = await self._intake.capture_checked(events, lock_seconds=lock_seconds)
+            answers = list(zip(group, rows, strict=True))
+        except (Refused, StatementAborted) as error:
+            if len(group) > 1 and asyncio.get_running_loop().time() < until:
                 middle = len(group) // 2
-                await self._capture(group[:middle])
-                await self._capture(group[middle:])
+                await self._capture(group[:middle], lock_seconds, until)
+                await self._capture(group[middle:], lock_seconds, until)
                 return
-            answer(group, error)
+            refuse(group, error)
         except Exception as error:  # noqa: BLE001 - each who waits is told
-            answer(group, error)
+            refuse(group, error)
         else:
-            for (_, future), row in zip(group, rows, strict=True):
+            for (_, future), row in answers:
                 if not future.done():
                     future.set_result(row)
 
 
-def answer(group: Sequence[Waiting], error: Exception) -> None:
+def refuse(group: Sequence[Waiting], error: Exception) -> None:
     """Tell each who waits what went wrong."""
     for _, future in group:
         if not future.done():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 
-from retryd.domain.errors import EventConflict, Refused, RetrydError
+from retryd.domain.errors import EventConflict, Refused, RetrydError, RowLocked
 from retryd.web.body import Bodies
 from retryd.web.events import decode, hops_of
 from retryd.web.problem import Fault, RequestRefused
@@ -26,6 +26,11 @@ MOST_HOPS: Final = 3
 LARGE_BYTES: Final = 256 * 1024
 FULL_SECONDS: Final = 5
 AWAY_SECONDS: Final = 2
+AWAY: Final = "PostgreSQL is away, and this cannot be kept until it is back: send it again later"
+BLOCKED: Final = (
+    "a transaction that is open has captured an event of this source and id: nothing was taken,"
+    " send it again later"
+)
 INDEX: Final = re.compile(r"event (\d+): ")
 
 
@@ -73,11 +78,9 @@ class Ingest:
             fault = Fault(index, "", INDEX.sub("", str(error), count=1))
             raise RequestRefused(422, "nothing was taken: see errors", [fault]) from error
         except RetrydError as error:
-            raise RequestRefused(
-                503,
-                "PostgreSQL is away, and this cannot be kept until it is back: send it again later",
-                headers={"retry-after": str(AWAY_SECONDS)},
-            ) from error
+            detail = BLOCKED if isinstance(error, RowLocked) else AWAY
+            later = {"retry-after": str(AWAY_SECONDS)}
+            raise RequestRefused(503, detail, headers=later) from error
 
 
 async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -164,7 +164,9 @@ def takes_events() -> dict[str, Any]:
             415: error("A type, charset or encoding that is not taken."),
             422: error("An event that cannot be taken; `errors` tells which, and where."),
             429: error("The queue is full, or too much comes at once.", "Retry-After"),
-            503: error("PostgreSQL is away, and this could not be kept.", "Retry-After"),
+            503: error(
+                "PostgreSQL is away, or somebody is capturing the same event.", "Retry-After"
+            ),
         },
         "openapi_extra": TAKEN,
     }

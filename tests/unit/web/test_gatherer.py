@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from retryd.domain.errors import DatabaseUnavailable, Refused
-from retryd.store.intake import Intake
+from retryd.domain.errors import DatabaseUnavailable, Refused, RowLocked
+from retryd.store.intake import LOCK_SECONDS, Intake
+from retryd.web import gatherer as gathering
 from retryd.web.gatherer import CALLS, MOST, Gatherer
 
 
@@ -20,9 +21,12 @@ class Slow:
         self.batches: list[list[Any]] = []
         self.go_on = asyncio.Event()
         self.at_once = self.most_at_once = 0
-        self.away = False
+        self.away = self.forgetful = False
+        self.blocked = 0
+        self.patience: list[float] = []
 
-    async def capture_checked(self, events: str) -> list[dict[str, Any]]:
+    async def capture_checked(self, events: str, *, lock_seconds: float) -> list[dict[str, Any]]:
+        self.patience.append(lock_seconds)
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         batch = json.loads(events)
@@ -34,6 +38,11 @@ class Slow:
         if "bad" in batch:
             message = "event 0: it is bad"
             raise Refused(message)
+        if "blocked" in batch:
+            self.blocked += 1
+            raise RowLocked
+        if self.forgetful:
+            batch = batch[:-1]
         return [{"index": n, "outcome": event, "ids": []} for n, event in enumerate(batch)]
 
 
@@ -60,6 +69,63 @@ async def test_one_that_is_refused_is_refused_alone() -> None:
         *(gatherer.capture(json.dumps(event)) for event in events), return_exceptions=True
     )
     assert [isinstance(each, Refused) for each in ended] == [event == "bad" for event in events]
+
+
+async def test_one_that_is_blocked_is_so_alone() -> None:
+    slow = Slow()
+    slow.go_on.set()
+    gatherer = Gatherer(cast("Intake", slow))
+    events = [*["good"] * 50, "blocked", *["good"] * 49]
+    ended = await asyncio.gather(
+        *(gatherer.capture(json.dumps(event)) for event in events), return_exceptions=True
+    )
+    assert [isinstance(each, RowLocked) for each in ended] == [each == "blocked" for each in events]
+    assert slow.blocked <= 8
+    assert set(slow.patience) == {gathering.SHORT_SECONDS}
+    await gatherer.capture('"good"')
+    assert slow.patience[-1] == LOCK_SECONDS
+
+
+async def test_where_each_call_takes_long_a_group_is_not_divided_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gathering, "DIVIDING_SECONDS", 0)
+    slow = Slow()
+    slow.go_on.set()
+    gatherer = Gatherer(cast("Intake", slow))
+    ended = await asyncio.gather(
+        *(gatherer.capture('"blocked"') for _ in range(50)), return_exceptions=True
+    )
+    assert all(isinstance(each, RowLocked) for each in ended)
+    assert slow.blocked == 1
+
+
+async def test_an_answer_with_a_row_too_few_is_told_to_each_and_strands_nobody() -> None:
+    slow = Slow()
+    slow.go_on.set()
+    slow.forgetful = True
+    gatherer = Gatherer(cast("Intake", slow))
+    async with asyncio.timeout(5):
+        ended = await asyncio.gather(
+            *(gatherer.capture('"good"') for _ in range(250)), return_exceptions=True
+        )
+    assert {type(each) for each in ended} == {ValueError}
+    slow.forgetful = False
+    assert (await gatherer.capture('"good"'))["outcome"] == "good"
+
+
+async def test_a_call_that_is_broken_off_strands_nobody() -> None:
+    slow = Slow()
+    gatherer = Gatherer(cast("Intake", slow))
+    captures = [asyncio.create_task(gatherer.capture('"good"')) for _ in range(500)]
+    while len(slow.batches) < CALLS:
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks():
+        if task.get_name() == "capture":
+            task.cancel()
+    async with asyncio.timeout(5):
+        ended = await asyncio.gather(*captures, return_exceptions=True)
+    assert all(isinstance(each, asyncio.CancelledError) for each in ended)
 
 
 async def test_an_outage_is_told_to_each_and_the_next_one_is_tried() -> None:

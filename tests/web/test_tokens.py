@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from pydantic import SecretStr
 
 from retryd.compose.ingesting import ingesting
 from retryd.domain.api_token import token_text
+from retryd.domain.retry import Retry
+from retryd.handlers.cloudevent import binary, structured
 from retryd.handlers.signature import signed
 from retryd.settings.models import Configuration, HttpSettings
 from retryd.telemetry.metrics import Metrics
@@ -32,6 +34,7 @@ from retryd.web.server import HttpServer
 from tests.acceptance.commands import Shell
 from tests.faults.proxy import Proxy
 from tests.postgres import Connection, Database
+from tests.unit.handlers.attempts import a_retry
 from tests.waiting import until
 from tests.web.serving import Told
 
@@ -314,6 +317,19 @@ async def test_a_request_that_is_signed_needs_no_token_and_its_bytes_are_what_co
         assert (await api.client.post("/api/v1/events", content=body)).status_code == 401
         headers = dict(signed("msg_1", int(time.time()), b"", [KEY]))
         assert (await api.client.get("/api/v1/ingest", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize(("write", "status"), [(structured, 201), (binary, 422)])
+async def test_what_another_retryd_signs_is_taken_in_the_mode_in_which_all_of_it_is_signed(
+    dsn: str, shell: Shell, write: Callable[[Retry], tuple[Mapping[str, str], bytes]], status: int
+) -> None:
+    async with serving(dsn, shell, webhook_keys=(KEY.get_secret_value(),)) as api:
+        headers, body = write(a_retry())
+        proof = signed("retry_42_1", int(time.time()), body, [KEY])
+        sent = {**headers, **proof}
+        answer = await api.client.post("/api/v1/events", content=body, headers=sent)
+        assert answer.status_code == status
+        assert status == 201 or "structured" in answer.json()["detail"]
 
 
 async def test_the_description_tells_that_a_token_is_needed(api: Api) -> None:

@@ -18,6 +18,10 @@ EVENTS: Final = 1_000
 FAULTS: Final = 100
 HOPS_DIGITS: Final = 9
 KEY_HEADER: Final = "idempotency-key"
+UNPROVEN: Final = (
+    "{} are not proven by the signature, which is of the body: send CloudEvents in structured mode,"
+    " or say event_id in the body"
+)
 NOT_TAKEN: Final = (
     f"events are taken as {STRUCTURED_TYPE}, {BATCH_TYPE}, {JSON_TYPE},"
     " or in binary mode with headers ce-…"
@@ -25,11 +29,13 @@ NOT_TAKEN: Final = (
 
 
 def decode(
-    headers: Headers, body: bytes, hops: int | None = None, event_id: str | None = None
+    headers: Headers, body: bytes, hops: int | None = None, webhook_id: str | None = None
 ) -> list[Arrival]:
-    """Read the events of a request; `event_id` is that of a plain one without its own.
+    """Read the events of a request.
 
-    Raises RequestRefused, which names what is wrong with which event.
+    `webhook_id` is that of a signed one, and names its plain events that have no name: nothing but
+    it and the body is proven, so headers say nothing of events then. Raises RequestRefused, which
+    names what is wrong with which event.
     """
     media_type = media_type_of(only(headers, "content-type"))
     carried = any(name.startswith(PREFIX) for name in headers)
@@ -43,10 +49,12 @@ def decode(
         read_structured(found, first)
         check_headers(headers, found, first)
     elif carried and not media_type.startswith("application/cloudevents"):
+        if webhook_id is not None:
+            raise RequestRefused(422, UNPROVEN.format("headers ce-…"))
         drafts = [first]
         read_binary(headers, body, first)
     elif media_type == JSON_TYPE:
-        drafts = plain(headers, read(body), event_id, first)
+        drafts = plain(headers, read(body), webhook_id, first)
     else:
         raise RequestRefused(415, NOT_TAKEN)
     if faults:
@@ -90,17 +98,22 @@ def batch(headers: Headers, found: Any, first: Draft) -> list[Draft]:
     return drafts
 
 
-def plain(headers: Headers, found: Any, event_id: str | None, first: Draft) -> list[Draft]:
+def plain(headers: Headers, found: Any, webhook_id: str | None, first: Draft) -> list[Draft]:
     """Read one plain event, or an array of them."""
     events = found if isinstance(found, list) else [found]
     drafts = drafts_of(events, first)
     key = only(headers, KEY_HEADER)
+    if key is not None and webhook_id is not None:
+        raise RequestRefused(422, UNPROVEN.format("headers, such as Idempotency-Key,"))
     if key is not None and len(drafts) > 1:
         raise RequestRefused(
             422, "an Idempotency-Key is that of one event: give each of several its event_id"
         )
     for event, draft in zip(events, drafts, strict=True):
-        read_plain(event, draft, key or (event_id if len(drafts) == 1 else None))
+        name = key or webhook_id
+        if webhook_id is not None and isinstance(found, list):
+            name = f"{webhook_id}.{draft.index}"  # the same when it is sent again
+        read_plain(event, draft, name)
     return drafts
 
 

@@ -97,7 +97,7 @@ TAKEN: Final[dict[str, Any]] = {
         {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "The event_id of one plain event that has none.",
+            "description": "The event_id of one plain event that has none; not with a signature.",
             "schema": {"type": "string", "minLength": 1, "maxLength": KEY_BYTES},
         },
         {

@@ -168,14 +168,31 @@ def test_plain_events_have_the_keys_of_the_sql_function() -> None:
 
 def test_an_event_without_an_id_gets_that_of_the_request_or_one_of_its_own() -> None:
     event = {"event_type": "a.failed"}
-    made = {each["event_id"] for each in read(PLAIN, [event] * 3, event_id="webhook")}
-    assert len(made) == 3
-    assert "webhook" not in made
-    assert read(PLAIN, event, event_id="webhook")[0]["event_id"] == "webhook"
+    assert len({each["event_id"] for each in read(PLAIN, [event] * 3)}) == 3
     keyed = {**PLAIN, "idempotency-key": "mine"}
-    assert read(keyed, event, event_id="webhook")[0]["event_id"] == "mine"
+    assert read(keyed, event)[0]["event_id"] == "mine"
     assert read(keyed, [event])[0]["event_id"] == "mine"
     assert read(keyed, {**event, "event_id": "its own"})[0]["event_id"] == "its own"
+
+
+def test_events_of_a_signed_request_have_the_same_names_each_time() -> None:
+    event = {"event_type": "a.failed"}
+    assert read(PLAIN, event, webhook_id="msg")[0]["event_id"] == "msg"
+    events = [event, {**event, "event_id": "its own"}, event]
+    names = [each["event_id"] for each in read(PLAIN, events, webhook_id="msg")]
+    assert names == ["msg.0", "its own", "msg.2"]
+    assert read(PLAIN, [event], webhook_id="msg")[0]["event_id"] == "msg.0"
+    assert read(STRUCTURED, EVENT, webhook_id="msg")[0]["event_id"] == "1"
+
+
+@pytest.mark.parametrize("headers", [{**PLAIN, **BINARY}, {**PLAIN, "idempotency-key": "mine"}])
+def test_what_headers_say_of_an_event_is_refused_where_only_the_body_is_signed(
+    headers: dict[str, str],
+) -> None:
+    assert read(headers, {"event_type": "a.failed"})
+    with pytest.raises(RequestRefused, match="not proven by the signature") as refused:
+        read(headers, {"event_type": "a.failed"}, webhook_id="msg")
+    assert refused.value.status == 422
 
 
 @pytest.mark.parametrize(("text", "hops"), [(None, None), ("0", 0), ("4", 4), ("000012", 12)])

@@ -30,8 +30,10 @@ class Told:
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True))
     facts: dict[str, object] = field(default_factory=dict)
     hangs: bool = False
+    asked: int = 0
 
     async def ready(self) -> Readiness:
+        self.asked += 1
         if self.hangs:
             await asyncio.Event().wait()
         return self.readiness

@@ -13,7 +13,8 @@ from contextlib import ExitStack, asynccontextmanager
 import httpx
 import pytest
 
-from retryd.compose.ingesting import ingesting
+from retryd.compose.ingesting import CLOSING_SECONDS, COMMAND_SECONDS, ingesting
+from retryd.processes.parent import MARGIN_SECONDS
 from retryd.settings.models import Configuration, HttpSettings
 from retryd.telemetry.metrics import Metrics
 from retryd.web import protocol
@@ -194,6 +195,18 @@ async def test_the_end_does_not_wait_for_clients(served: Served, sockets: ExitSt
     assert time.monotonic() - began < 5
     await asyncio.to_thread(served.server.stop)  # once more changes nothing
     assert "http" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_an_answer_that_is_under_way_is_given_before_the_end(served: Served) -> None:
+    served.health.hangs = True
+    asking = asyncio.create_task(served.client.get("/readyz"))
+    await until(lambda: served.health.asked)
+    await asyncio.to_thread(served.server.stop)
+    assert (await asking).json()["reasons"] == ["no answer within 2 s"]
+
+
+def test_an_answer_under_way_may_take_as_long_as_a_capture_before_the_end() -> None:
+    assert COMMAND_SECONDS < protocol.LAST_SECONDS < MARGIN_SECONDS - CLOSING_SECONDS
 
 
 def test_a_server_that_never_started_can_be_stopped() -> None:

@@ -170,6 +170,16 @@ async def test_healthy_requests_are_answered_beside_two_hundred_that_drip(
     assert await stored(connection) == 40
 
 
+async def test_a_body_that_does_not_come_is_hardly_waited_for_at_the_end(
+    taking: Served, raw: Raw
+) -> None:
+    await raw.say(head("content-length: 1000") + "{")
+    assert (await taking.client.get("/livez")).status_code == 200
+    began = time.monotonic()
+    await asyncio.to_thread(taking.server.stop)
+    assert time.monotonic() - began < 3
+
+
 async def test_bodies_that_together_are_too_much_have_to_come_one_after_the_other() -> None:
     def request(*parts: bytes) -> Request:
         left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]

@@ -12,7 +12,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 CONNECTIONS = 100
 EXCHANGE_SECONDS = 20.0
 LINGER_SECONDS = 2.0
-LAST_SECONDS = 1.0
+# At the end of the server: an answer may take as long as a capture may, and a little more; a
+# request that has not come yet is hardly waited for.
+LAST_SECONDS = 6
+LAST_REQUEST_SECONDS = 1.0
 
 logger = logging.getLogger("retryd.web.uvicorn")
 
@@ -55,6 +58,7 @@ class PatientProtocol(H11Protocol):
     @override
     def shutdown(self) -> None:
         super().shutdown()
+        self.loop.call_later(LAST_REQUEST_SECONDS, self._end_if_awaited)
         self.loop.call_later(LAST_SECONDS, self.transport.abort)
 
     @property
@@ -67,6 +71,10 @@ class PatientProtocol(H11Protocol):
         """Whether its next request has not come, or not the whole of it."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return cycle is None or cycle.response_complete or cycle.more_body
+
+    def _end_if_awaited(self) -> None:
+        if self.is_awaited:
+            self.transport.abort()
 
     def _begin_exchange(self, seconds: float | None = None) -> None:
         self._end_exchange()

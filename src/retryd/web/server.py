@@ -13,7 +13,7 @@ import uvicorn
 from typing_extensions import override
 
 from retryd.own_thread import OwnThread
-from retryd.web.protocol import PatientProtocol
+from retryd.web.protocol import LAST_SECONDS, PatientProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = 3.0
 KEEP_ALIVE_SECONDS = 5
-LAST_SECONDS = 3
 HEAD_BYTES = 16 * 1024
 BACKLOG = 128
 

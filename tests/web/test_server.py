@@ -71,6 +71,16 @@ async def test_an_answer_on_a_kept_connection_does_not_wait(served: Served) -> N
     assert time.monotonic() - began < 50 * 0.03
 
 
+async def test_an_answer_comes_in_one_piece(served: Served, sockets: ExitStack) -> None:
+    client = connect(served, sockets)
+    for _ in range(20):
+        client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await asyncio.to_thread(client.recv, 4096)).endswith(b"\r\n\r\nok\n")
+    client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert (await asyncio.to_thread(client.recv, 4096)).endswith(b"\r\n\r\nok\n")
+    assert await asyncio.to_thread(client.recv, 1) == b""
+
+
 async def test_clients_who_only_connect_keep_nobody_out(served: Served, sockets: ExitStack) -> None:
     clients = [connect(served, sockets) for _ in range(SILENT)]
     async with httpx.AsyncClient(base_url=served.client.base_url) as client:

@@ -9,6 +9,8 @@ from typing import Any, cast
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from retryd.web.joining import Joining
+
 CONNECTIONS = 100
 EXCHANGE_SECONDS = 20.0
 LINGER_SECONDS = 2.0
@@ -37,7 +39,7 @@ class PatientProtocol(H11Protocol):
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Joining(transport, self.loop))
         self._begin_exchange()
         connected = [each for each in self.connections if isinstance(each, PatientProtocol)]
         others = [each for each in connected if each is not self and not each.is_closing]

@@ -84,6 +84,7 @@ class Keeper:
                     tell_postponed(error)
                 else:
                     self._thread = thread
+                    self._spool.begin()
             return self._thread is not None
 
     def keep(self, record: bytes) -> None:

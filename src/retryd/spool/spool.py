@@ -28,8 +28,8 @@ logger = logging.getLogger("retryd.spool")
 class Spool:
     """Records in files of `directory`, which all together have at most `max_bytes`.
 
-    Its thread starts with the first record and ends with `close`. Where none can start, as when the
-    interpreter ends, `append` writes by itself. A forked child has a spool of its own.
+    Its thread starts with the first record, or `begin`, and ends with `close`. Where none can start,
+    as when the interpreter ends, `append` writes by itself. A forked child has a spool of its own.
     """
 
     def __init__(self, directory: Path | str, max_bytes: int = MAX_BYTES) -> None:
@@ -49,6 +49,11 @@ class Spool:
         self._waiting: list[Unit] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Start the thread now: once the interpreter ends none can start."""
+        with self._changed:
+            self._has_thread()
 
     def append(self, *records: bytes) -> Future[None]:
         """Keep records of one line, all or none; the future is done once they are on the disk.

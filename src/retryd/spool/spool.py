@@ -28,8 +28,9 @@ logger = logging.getLogger("retryd.spool")
 class Spool:
     """Records in files of `directory`, which all together have at most `max_bytes`.
 
-    Its thread starts with the first record, or `begin`, and ends with `close`. Where none can start,
-    as when the interpreter ends, `append` writes by itself. A forked child has a spool of its own.
+    Its thread starts with the first record, or `begin`, and ends with `close`. Where none can
+    start, as when the interpreter ends, `append` writes by itself. A forked child has a spool of
+    its own.
     """
 
     def __init__(self, directory: Path | str, max_bytes: int = MAX_BYTES) -> None:

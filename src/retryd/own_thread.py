@@ -29,8 +29,12 @@ class OwnThread:
         self._ended.set_running_or_notify_cancel()  # nobody who waits for it can cancel it
 
     def start(self) -> None:
-        """Start the thread; returns at once."""
-        self._thread.start()
+        """Start the thread; returns at once. Raises RuntimeError where none can start."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
 
     async def ended(self) -> None:
         """Wait until the work has ended."""
@@ -45,10 +49,10 @@ class OwnThread:
         except TimeoutError:
             logger.warning("thread_left_running", extra={"name_of_thread": self._thread.name})
 
-    def join(self) -> None:
-        """Have the work end, and block until its thread is gone."""
+    def join(self, within: float | None = None) -> None:
+        """Have the work end, and block until its thread is gone, for so many seconds at most."""
         self._tell()
-        self._thread.join()
+        self._thread.join(within)
 
     def _tell(self) -> None:
         with suppress(RuntimeError):  # its loop is closed: it has ended

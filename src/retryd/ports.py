@@ -150,8 +150,11 @@ class Readiness:
 class Overflow(Protocol):
     """Where what comes in is kept while PostgreSQL is away; may be used from any thread."""
 
-    def append(self, record: bytes) -> Future[None]:
-        """Keep a record; the future is done when it will outlive a crash, or says why it cannot."""
+    def append(self, *records: bytes) -> Future[None]:
+        """Keep all records or none; the future is done when they will outlive a crash.
+
+        Else it says why they cannot.
+        """
 
 
 class Health(Protocol):

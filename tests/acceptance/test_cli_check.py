@@ -70,6 +70,20 @@ async def test_a_wrong_configuration_is_told_and_nothing_else_is_looked_at(shell
     assert told["configuration"].startswith("retry.batch_size is 0, allowed is a whole number")
 
 
+async def test_a_spool_that_cannot_be_used_is_told_and_none_is_made(shell: Shell) -> None:
+    (shell.folder / "here").mkdir()
+    (shell.folder / "file").touch()
+    spools = {"directory": "file/spool", "drain": ["here", "later/spool"]}
+    ended = await shell("check", *configured(shell, {"spool": spools}))
+    told = problems(ended, 1)
+    assert told.keys() == {"spool"}
+    assert told["spool"].startswith("file/spool cannot be used: ")
+    assert f"{shell.folder}/file is no directory: remove it" in told["spool"]
+    assert "ok       spool          here\n" in ended.out
+    assert "later/spool, which is made when it is needed" in ended.out
+    assert not (shell.folder / "later").exists()
+
+
 async def test_an_application_that_cannot_be_imported_is_told_beside_the_rest(shell: Shell) -> None:
     ended = await shell("check", "--app", "billing:app")
     assert "No module named 'billing'" in problems(ended, 2)["application"]

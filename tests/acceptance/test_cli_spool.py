@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,16 @@ async def test_list_tells_segments_and_what_was_rejected(shell: Shell, directory
     told = (await shell("spool", "list", *where)).out
     assert "damaged: " in told
     assert "event_type" in told
+
+
+async def test_the_age_of_what_waits_for_days_has_the_days(
+    bare_shell: Shell, tmp_path: Path
+) -> None:
+    born = datetime.now(UTC) - timedelta(days=2)
+    (tmp_path / f"{born:%Y%m%dT%H%M%S.%fZ}-7-0f8fade3.spool").write_bytes(frame(RECORD))
+    told = (await bare_shell("spool", "list", "--directory", str(tmp_path))).out
+    [seconds] = re.findall(r"(\d+) s$", told, re.MULTILINE)
+    assert 2 * 86400 <= int(seconds) < 2 * 86400 + 600
 
 
 async def test_drain_captures_and_says_what_was_refused(

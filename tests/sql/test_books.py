@@ -19,7 +19,7 @@ from tests.sql.doors import Doors
 from tests.waiting import until
 
 FUNCTIONS = Path(__file__).parents[2] / "sql" / "functions"
-ARCHIVED = "where m.decision in ('complete', 'cancel')\n    ), closed"
+ARCHIVED = "from gone g\n    ), closed"
 WAITS = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
 LEAVES_ONE_THAT_WAITS = f"import os\nif not os.fork():\n    {WAITS}"
 
@@ -27,12 +27,12 @@ LEAVES_ONE_THAT_WAITS = f"import os\nif not os.fork():\n    {WAITS}"
 async def test_a_completion_that_archives_nothing_is_a_loss(
     sql: Doors, connection: Connection
 ) -> None:
-    text = (FUNCTIONS / "settle_retries.sql").read_text()
+    text = (FUNCTIONS / "complete_one.sql").read_text()
     assert text.count(ARCHIVED) == 1
     claim = await sql.held()
     transaction = connection.transaction()
     await transaction.start()
-    await connection.execute(text.replace(ARCHIVED, "where false\n    ), closed"))
+    await connection.execute(text.replace(ARCHIVED, "from gone g where false\n    ), closed"))
     assert await sql.one("complete_retry", **claim)
     for forgets in (False, True):
         with pytest.raises(AssertionError, match="retry 1 is lost: accepted, last live"):

@@ -56,8 +56,9 @@ async def test_a_completed_retry_is_done_and_keeps_its_counts(sql: Doors) -> Non
 
 
 LEFT_BY = """
-    select jsonb_agg(t.row - '{ended_at,started_at,resolved_at}'::text[] || jsonb_build_object('took',
-            (t.row ->> 'ended_at')::timestamptz - (t.row ->> 'started_at')::timestamptz)
+    select jsonb_agg(
+        t.row - '{ended_at,started_at,resolved_at}'::text[] || jsonb_build_object(
+            'took', (t.row ->> 'ended_at')::timestamptz - (t.row ->> 'started_at')::timestamptz)
         order by t.row::text)
     from (
         select to_jsonb(q) as row from retryd.retry_queue q

@@ -56,6 +56,18 @@ async def test_joining_ends_the_work_and_its_thread_and_may_be_repeated() -> Non
     await thread.stop(0)
 
 
+async def test_joining_leaves_behind_what_does_not_end_in_time(release: threading.Event) -> None:
+    async def work(_: asyncio.Event) -> None:
+        release.wait()
+
+    thread = OwnThread(NAME, work)
+    thread.start()
+    thread.join(0.05)
+    assert alive()
+    release.set()
+    thread.join()
+
+
 async def test_who_waits_hears_of_an_end_that_came_by_itself() -> None:
     async def work(_: asyncio.Event) -> None:
         """Do nothing."""

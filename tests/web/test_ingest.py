@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from retryd.spool.segments import size_of
 from retryd.web import ingest
 from tests.postgres import Connection, Database
 from tests.unit.web.corpus import cases
@@ -253,6 +254,17 @@ async def test_without_postgresql_and_spool_it_is_503_with_the_time_to_come_agai
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
             assert "127.0.0.1" not in answer.text
         assert (await post(served, EVENT, {**JSON, "retryd-hops": "4"})).status_code == 503
+
+
+async def test_a_request_for_which_the_spool_has_no_room_is_refused_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    spool = {"directory": str(tmp_path / "spool"), "max_bytes": 600}
+    async with serving(dsn="postgresql://127.0.0.1:1/nowhere", spool=spool) as served:
+        answer = await post(served, [{**EVENT, "event_id": f"e{number}"} for number in range(9)])
+        assert (answer.status_code, size_of(tmp_path / "spool")) == (503, 0)
+        answer = await post(served, [{**EVENT, "event_id": f"e{number}"} for number in range(3)])
+        assert (answer.status_code, outcomes(answer)) == (202, ["spooled"] * 3)
 
 
 async def test_what_came_in_is_counted_by_operation_and_source(taking: Served) -> None:

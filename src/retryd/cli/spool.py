@@ -69,8 +69,8 @@ def list_segments(
     output.print_table(
         ("segment", "state", "records", "bytes", "age"),
         [
-            (each.path, each.state, each.records, each.bytes, f"{(now - each.born).seconds} s")
-            for each in found
+            (each.path, each.state, each.records, each.bytes, f"{age.total_seconds():.0f} s")
+            for each, age in ((each, now - each.born) for each in found)
         ],
     )
     if refused:

@@ -18,6 +18,8 @@ from retryd.client.calls import CAPTURE_MANY, Call
 from retryd.client.halves import by_halves
 from retryd.client.own_connection import ask_alone
 from retryd.domain.errors import Refused
+from retryd.domain.outcome import failure_of
+from retryd.forks import in_children
 from retryd.own_thread import OwnThread
 from retryd.spool.drain import drain
 from retryd.spool.segments import segments
@@ -32,6 +34,7 @@ CAPTURE_AT_ONCE: Final = 500
 AGAIN_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 30.0
 LAST_SECONDS: Final = 5.0
+END_SECONDS: Final = 2.0
 
 logger = logging.getLogger("retryd.publisher")
 
@@ -48,7 +51,14 @@ class Keeper:
         self._database_url = database_url
         self._directory = directory
         self._buffer_size = buffer_size
-        self._spool = Spool(directory)
+        self._closed = False
+        self.start_afresh()
+        in_children(self)
+
+    def start_afresh(self) -> None:
+        """Begin with nothing: what waits in the parent of a forked process, the parent keeps."""
+        atexit.unregister(self.close)
+        self._spool = Spool(self._directory)
         self._waiting: deque[bytes] = deque()
         self._in_hand: list[bytes] = []
         self._changed = threading.Condition()
@@ -57,26 +67,30 @@ class Keeper:
         self._woken = asyncio.Event()
         self._away_until = 0.0
         self._lost = 0
-        self._closed = False
 
-    def begin(self) -> None:
-        """Start to work, once: first with what an earlier process has left in the spool."""
+    def begin(self) -> bool:
+        """Start to work, once: first with what an earlier process has left in the spool.
+
+        Never raises. Returns whether it works; where no thread can start the next call tries again.
+        """
         with self._changed:
             if self._thread is None and not self._closed:
-                self._thread = OwnThread("retryd-publisher", self._run)
-                self._thread.start()
+                atexit.unregister(self.close)
                 atexit.register(self.close, LAST_SECONDS)
+                try:
+                    thread = OwnThread("retryd-publisher", self._run)
+                    thread.start()
+                except Exception as error:  # noqa: BLE001 - no descriptor or thread is left: later
+                    tell_postponed(error)
+                else:
+                    self._thread = thread
+                    self._spool.begin()
+            return self._thread is not None
 
     def keep(self, record: bytes) -> None:
-        """Take a record; never raises and never waits."""
-        with self._changed:
-            if fits := not self._closed and len(self._waiting) < self._buffer_size:
-                self._waiting.append(record)
-        if fits:
-            self.begin()
-            self._wake()
-        else:
-            self._spool.append(record).add_done_callback(partial(self._tell_if_lost, record))
+        """Take a record; never raises, and waits for the disk only where no thread can start."""
+        if not (self.begin() and self._held(record)):
+            self._spool.append(record).add_done_callback(partial(self._hold, record))
 
     def lose(self, event_type: str, event_id: str, reason: str) -> None:
         """Tell of an event that is in no place now."""
@@ -87,24 +101,42 @@ class Keeper:
     def close(self, within: float) -> bool:
         """Bring what waits to PostgreSQL, for so many seconds, and what is left into the spool.
 
-        Returns whether everything was kept, from the first record on. Blocks.
+        Returns whether everything was kept, from the first record on. Blocks; a thread that hangs,
+        on a name that nobody resolves or on a disk, is left behind.
         """
         with self._changed:
             self._closed = True
             if self._thread is not None:
                 self._changed.wait_for(lambda: not (self._waiting or self._in_hand), within)
         if self._thread is not None:
-            self._thread.join()
-            atexit.unregister(self.close)
-        left = [(each, self._spool.append(each)) for each in (*self._in_hand, *self._waiting)]
-        self._in_hand = []
-        self._waiting.clear()
+            self._thread.join(END_SECONDS)
+        atexit.unregister(self.close)
+        with self._changed:
+            records = [*self._in_hand, *self._waiting]
+            self._in_hand = []
+            self._waiting.clear()
+        end = time.monotonic() + LAST_SECONDS
+        left = [(each, self._spool.append(each)) for each in records]
+        wait([future for _, future in left], LAST_SECONDS)
         for record, future in left:
-            wait((future,), LAST_SECONDS)
             self._tell_if_lost(record, future)
-        self._spool.close(LAST_SECONDS)
+        self._spool.close(max(0.0, end - time.monotonic()))
         self._spool = Spool(self._directory)  # for who publishes all the same
         return not self._lost
+
+    def _held(self, record: bytes) -> bool:
+        """Have a record wait in memory, if there is room."""
+        with self._changed:
+            if fits := not self._closed and len(self._waiting) < self._buffer_size:
+                self._waiting.append(record)
+        if fits:
+            self._wake()
+        return fits
+
+    def _hold(self, record: bytes, future: Future[None]) -> None:
+        """Have a record that the spool does not take wait in memory; without room it is lost."""
+        if future.exception() and not self._held(record):
+            self._tell_if_lost(record, future)
 
     def _wake(self) -> None:
         if self._loop is not None:
@@ -158,12 +190,13 @@ class Keeper:
         """Capture what is in hand; false when PostgreSQL is away."""
         if time.monotonic() < self._away_until:
             return False
+        records = self._in_hand
         try:
-            reasons = await self._capture(self._in_hand)
+            reasons = await self._capture(records)
         except Exception as error:  # noqa: BLE001 - whatever it is, the spool takes them
             self._away(error)
             return False
-        for record, reason in zip(self._in_hand, reasons, strict=True):
+        for record, reason in zip(records, reasons, strict=True):
             if reason is not None:
                 self._lose(record, reason)
         self._in_hand = []
@@ -196,8 +229,7 @@ class Keeper:
 
     def _away(self, error: Exception) -> None:
         self._away_until = time.monotonic() + AGAIN_SECONDS
-        reason = str(error) or type(error).__name__
-        logger.warning("capture_postponed", extra={"reason": reason})
+        tell_postponed(error)
 
     def _tell_if_lost(self, record: bytes, future: Future[None]) -> None:
         """Log a record that is in no place now."""
@@ -209,3 +241,13 @@ class Keeper:
     def _lose(self, record: bytes, reason: str) -> None:
         event = json.loads(record)
         self.lose(event["event_type"], event["event_id"], reason)
+
+
+def tell_postponed(error: Exception) -> None:
+    """Log why nothing can be captured now."""
+    logger.warning("capture_postponed", extra={"reason": reason_of(error)})
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in a few words what went wrong, however odd the error is."""
+    return failure_of(error).message or type(error).__name__

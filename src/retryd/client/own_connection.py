@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 5.0
+DURABLY: Final = """
+    select set_config('synchronous_commit', 'on', true)
+    where current_setting('synchronous_commit') = 'off'
+"""
 
 
 async def ask_alone(call: Call, app_url: str | None) -> list[int]:
     """Run the call on a connection made for it, and commit.
 
     The database is the one that RETRYD_… and the other variables name, else `app_url`. Each step
-    takes 5 s at most. Raises ConfigurationError, Refused, and what asyncpg raises.
+    takes 5 s at most. What is committed is on the disk, however the role is set. Raises
+    ConfigurationError, Refused, and what asyncpg raises.
     """
     import asyncpg  # noqa: PLC0415 - `import retryd` brings no driver
     from asyncpg.connect_utils import SessionAttribute  # noqa: PLC0415 - (the same)
@@ -38,6 +43,7 @@ async def ask_alone(call: Call, app_url: str | None) -> list[int]:
     )
     try:
         async with connection.transaction():  # pgbouncer then stays with one server connection
+            await connection.execute(DURABLY)
             with own_errors():
                 return await ask(connection, call)
     finally:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from retryd.client.event import encoded, said
-from retryd.client.keeper import Keeper
-from retryd.domain.errors import Refused
+from retryd.client.keeper import Keeper, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 OPERATION: Final = "event."
 """What stands before the type of an event in the operation: the preset `event_publish` has it."""
+
+ASYNC: Final = "the function that publishes is async: await publisher.publish(…)"
 
 logger = logging.getLogger("retryd.publisher")
 
@@ -74,9 +75,11 @@ class ResilientPublisher:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 if self._waits:
-                    await self._publish(event_type, payload)
+                    said = self._publish(event_type, payload)
                 else:
-                    await asyncio.to_thread(self._publish, event_type, payload)
+                    said = await asyncio.to_thread(self._publish, event_type, payload)
+                if inspect.isawaitable(said):  # so does a lambda around a coroutine function
+                    await said
         except BaseException as error:
             self._keep(event_type, payload, {**details, "error": error})
             if not isinstance(error, Exception):
@@ -89,19 +92,22 @@ class ResilientPublisher:
     ) -> bool:
         """Do what `publish` does in code that is not async; nothing ends a call that hangs.
 
-        Raises TypeError when the application's function is async.
+        Raises TypeError when the application's function is async: then nothing is published.
         """
         if self._waits:
-            message = "the function that publishes is async: await publisher.publish(…)"
-            raise TypeError(message)
+            raise TypeError(ASYNC)
         self._keeper.begin()
         try:
-            self._publish(event_type, payload)
+            said = self._publish(event_type, payload)
         except BaseException as error:
             self._keep(event_type, payload, {**details, "error": error})
             if not isinstance(error, Exception):
                 raise
             return False
+        if inspect.isawaitable(said):
+            if inspect.iscoroutine(said):
+                said.close()
+            raise TypeError(ASYNC)
         return True
 
     async def close(self, within: float = 10.0) -> bool:
@@ -109,7 +115,10 @@ class ResilientPublisher:
 
         Returns whether nothing was lost. What an interpreter that ends has not closed, it closes.
         """
-        return await asyncio.to_thread(self.close_sync, within)
+        try:
+            return await asyncio.to_thread(self.close_sync, within)
+        except RuntimeError:  # no thread can start
+            return self.close_sync(within)
 
     def close_sync(self, within: float = 10.0) -> bool:
         """Do what `close` does, and block meanwhile."""
@@ -137,22 +146,20 @@ class ResilientPublisher:
             return handle
 
         @functools.wraps(self._publish)
-        def handle_plain(retry: Retry) -> None:
-            self._publish(retry.operation.removeprefix(OPERATION), retry.payload)
+        def handle_plain(retry: Retry) -> object:
+            return self._publish(retry.operation.removeprefix(OPERATION), retry.payload)
 
         return handle_plain
 
     def _keep(self, event_type: str, payload: Any, details: dict[str, Any]) -> None:
         error = details["error"]
-        reason = str(error) or type(error).__name__
-        logger.warning("publish_failed", extra={"event_type": event_type, "reason": reason})
+        extra = {"event_type": event_type, "reason": reason_of(error)}
+        logger.warning("publish_failed", extra=extra)
         suffix = "timeout" if isinstance(error, TimeoutError) else "failed"
         kind = f"{OPERATION}{event_type}.{suffix}"
         event_id = details.get("event_id") or uuid.uuid4().hex
         event = {**details, "event_type": kind, "payload": payload, "event_id": event_id}
         try:
-            record = encoded(said(event)).encode()
-        except Refused as refused:
-            self._keeper.lose(kind, event_id, str(refused))
-        else:
-            self._keeper.keep(record)
+            self._keeper.keep(encoded(said(event)).encode())
+        except Exception as fault:  # noqa: BLE001 - a payload may do anything when it is read
+            self._keeper.lose(kind, event_id, reason_of(fault))

@@ -52,6 +52,8 @@ async def findings(
     http = configuration.http
     served = f"at {http.host}, port {http.port or 'any that is free'}"
     yield Finding("http", served if can_serve() else f"not served: {SERVER_REMEDY}")
+    for directory in configuration.spool.directories:
+        yield spool(directory)
     async for finding in found_in_database(configuration, app, url, embedded=embedded):
         yield finding
 
@@ -86,6 +88,20 @@ def described(configuration: Configuration) -> str:
         label: None for source in configuration.origins.sources for label in source.origins.values()
     }
     return ", ".join(labels) or "nothing is given, the defaults hold"
+
+
+def spool(directory: Path) -> Finding:
+    """See whether files can be made in a directory, or it can be made; changes nothing."""
+    above = directory.absolute().parents
+    there = next(path for path in (directory, *above) if os.access(path, os.F_OK))
+    if not there.is_dir():
+        wrong = f"{there} is no directory: remove it, or name another place"
+    elif not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        wrong = f"this user may not write in {there}: give it the right, or name another place"
+    else:
+        later = "" if there == directory else ", which is made when it is needed"
+        return Finding("spool", f"{directory}{later}")
+    return Finding("spool", f"{directory} cannot be used: {wrong}", PROBLEM)
 
 
 def handlers(configuration: Configuration, app: App | None) -> Iterator[Finding]:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 # NUL is in no text that PostgreSQL can hold, and the encoder always writes it as an escape.
 _MARK: Final = "\x00"
 _SHOWN: Final = 100
 _MARKED: Final = re.compile(r'"\\u0000([-+0-9.eE]+)\\u0000"')
+
+_Trail: TypeAlias = "tuple[_Trail, str | int] | None"
 
 encode_plain: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -66,8 +68,7 @@ def read_json_strictly(text: str) -> Any:
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.append((found, next(key for key in keys if keys.count(key) > 1)))
+            twice.append((found, _first_twice(key for key, _ in pairs)))
         return found
 
     with _reading():
@@ -99,21 +100,37 @@ def _reading() -> Iterator[None]:
         raise BeyondReading(message) from error
 
 
+def _first_twice(keys: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError  # the caller has counted them
+
+
 def _pointer_to(root: object, wanted: object) -> str:
     """Find a container by its identity; an empty pointer if it is no longer there."""
-    todo: list[tuple[object, tuple[str | int, ...]]] = [(root, ())]
+    todo: list[tuple[object, _Trail]] = [(root, None)]
     while todo:
-        value, way = todo.pop()
+        value, trail = todo.pop()
         if value is wanted:
-            return pointer_of(way)
-        children: Iterable[tuple[str | int, object]] = ()
+            return pointer_of(_steps(trail))
         match value:
             case dict():
-                children = value.items()
+                todo += [(child, (trail, step)) for step, child in value.items()]
             case list():
-                children = enumerate(value)
-        todo.extend((child, (*way, step)) for step, child in children)
+                todo += [(child, (trail, step)) for step, child in enumerate(value)]
     return ""
+
+
+def _steps(trail: _Trail) -> list[str | int]:
+    """Return the way to a value, from the root; keys may be long, and are not told whole."""
+    steps: list[str | int] = []
+    while trail:
+        trail, step = trail
+        steps.append(step[:_SHOWN] if isinstance(step, str) else step)
+    return steps[::-1]
 
 
 def write_json(value: object, default: Callable[[Any], Any] | None = None, **layout: Any) -> str:

@@ -11,7 +11,7 @@ from retryd.client.halves import by_halves
 from retryd.domain.errors import Refused, StatementAborted
 from retryd.domain.json_text import read_json
 from retryd.service import Service
-from retryd.spool.drain import drain
+from retryd.spool.drain import aside, drain
 from retryd.spool.segments import segments
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class SpoolDrainer(Service):
     async def step(self) -> float:
         """Drain all that is there."""
         await drain(self._directory, self._take)
-        return BUSY_SECONDS if segments(self._directory) else IDLE_SECONDS
+        left = await aside(segments, self._directory)
+        return BUSY_SECONDS if left else IDLE_SECONDS
 
 
 async def take(intake: Intake, records: Sequence[bytes]) -> list[str | None]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 from retryd.domain.errors import SpoolUnavailable
 from retryd.domain.json_text import read_json
@@ -30,6 +32,9 @@ from retryd.spool.segments import (
 BATCH_RECORDS: Final = 1_000
 BATCH_BYTES: Final = 1024 * 1024
 DAMAGED: Final = "damaged: its length or its checksum does not fit"
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 Take: TypeAlias = Callable[[Sequence[bytes]], Awaitable[Sequence[str | None]]]
 """Keeps records for good; returns None for each that is kept, for the others why they are refused.
@@ -59,7 +64,7 @@ async def drain(directory: Path, take: Take) -> Drained:
     """
     drained = Drained()
     failed: SpoolUnavailable | None = None
-    found = segments(directory)
+    found = await aside(segments, directory)
     if found:
         await take(())  # nothing is read for nobody
     for segment in found:
@@ -80,12 +85,14 @@ async def drain_segment(path: Path, take: Take) -> Drained:
     with locked(path) as descriptor:
         if descriptor is None:
             return Drained()
-        sealed = adopt(descriptor, path) if path.suffix == OPEN else path
+        sealed = await aside(adopt, descriptor, path) if path.suffix == OPEN else path
         if sealed is None:
             return Drained()
         kept = 0
         rejected = []
-        for batch in batches(descriptor):
+        reading = batches(descriptor)
+        end: list[Found] = []
+        while batch := await aside(next, reading, end):
             reasons = iter(await take([each.body for each in batch if isinstance(each, Record)]))
             for each in batch:
                 reason = next(reasons) if isinstance(each, Record) else DAMAGED
@@ -94,10 +101,26 @@ async def drain_segment(path: Path, take: Take) -> Drained:
                 else:
                     rejected.append(rejection(each, reason))
         if rejected:
-            reject(sealed, rejected)
-        sealed.unlink()
+            await aside(reject, sealed, rejected)
+        await aside(sealed.unlink)
         logger.info("spool_drained", extra={"segment": str(sealed), "records": kept})
         return Drained(kept, len(rejected))
+
+
+async def aside(work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
+    """Do in a thread what a disk may hold up, and return what it returns.
+
+    Who is cancelled meanwhile waits for its end: a descriptor that a thread uses must not be closed
+    and given to another file.
+    """
+    doing = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        while not doing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((doing,))
+        raise
 
 
 def batches(descriptor: int) -> Iterator[list[Found]]:

@@ -7,7 +7,15 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from retryd.spool.segments import FILE_MODE, lock, make_directory, new_path, seal, sync_directory
+from retryd.spool.segments import (
+    FILE_MODE,
+    lock,
+    make_directory,
+    new_path,
+    release,
+    seal,
+    sync_directory,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +73,12 @@ class OpenSegment:
 
     def abandon(self) -> None:
         """Leave it to whoever finds it, as when this process dies."""
+        if not self.closed:
+            self.closed = True
+            release(self._descriptor)
+
+    def forget(self) -> None:
+        """Leave it to the process that we are a child of, which still has its lock."""
         if not self.closed:
             self.closed = True
             os.close(self._descriptor)

@@ -89,7 +89,7 @@ def locked(path: Path) -> Iterator[int | None]:
     try:
         yield descriptor if lock(descriptor, path) else None
     finally:
-        os.close(descriptor)
+        release(descriptor)
 
 
 def lock(descriptor: int, path: Path) -> bool:
@@ -99,6 +99,13 @@ def lock(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+def release(descriptor: int) -> None:
+    """Give up the lock of a file, which a forked child would hold as well, and close it."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def seal(descriptor: int, path: Path) -> Path | None:

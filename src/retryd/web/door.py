@@ -8,7 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from retryd.domain.errors import DatabaseUnavailable, EventConflict, RowLocked, StatementAborted
+from retryd.domain.errors import (
+    DatabaseUnavailable,
+    EventConflict,
+    RowLocked,
+    SpoolUnavailable,
+    StatementAborted,
+)
 from retryd.web.gatherer import Gatherer
 
 if TYPE_CHECKING:
@@ -99,11 +105,11 @@ class Door:
     async def _spooled(
         self, overflow: Overflow, arrivals: Sequence[Arrival], away: DatabaseUnavailable
     ) -> list[Taken]:
-        futures = [asyncio.wrap_future(overflow.append(each.text.encode())) for each in arrivals]
-        for error in await asyncio.gather(*futures, return_exceptions=True):
-            if error is not None:
-                self._tell("events_refused", error)
-                raise error
+        try:
+            await asyncio.wrap_future(overflow.append(*(each.text.encode() for each in arrivals)))
+        except SpoolUnavailable as error:
+            self._tell("events_refused", error)
+            raise
         self._tell("events_spooled", away)
         return [Taken("spooled")] * len(arrivals)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retryd.domain.errors import Refused
-from retryd.domain.json_text import WrittenNumber, read_json, write_json
+from retryd.domain.json_text import (
+    BeyondReading,
+    WrittenNumber,
+    read_json,
+    read_json_strictly,
+    write_json,
+)
 from retryd.domain.limits import encode_json
 
 written = st.from_regex(
@@ -54,3 +61,30 @@ def test_a_type_that_json_does_not_have_goes_to_the_default_or_is_refused() -> N
     assert write_json([Decimal(1)], default=str) == '["1"]'
     with pytest.raises(TypeError, match="Decimal is no type of JSON"):
         write_json(Decimal(1))
+
+
+def test_a_key_that_comes_twice_is_found_in_time_among_however_many() -> None:
+    """It took hours when each key was looked for among all others."""
+    keys = ", ".join(f'"k{number}": 0' for number in range(300_000))
+    with pytest.raises(BeyondReading, match="the key 'last' twice"):
+        read_json_strictly(f'{{{keys}, "last": 1, "last": 2}}')
+
+
+def test_the_way_to_a_key_that_comes_twice_takes_no_memory_for_its_neighbours() -> None:
+    depth, neighbours = 900, 20_000
+    text = "[" * depth + '{"a": 1, "a": 1}' + ", 0" * neighbours + "]" * depth
+    tracemalloc.start()
+    try:
+        with pytest.raises(BeyondReading) as caught:
+            read_json_strictly(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.pointer == "/0" * depth
+    assert peak < 20_000_000
+
+
+def test_the_way_to_a_key_that_comes_twice_is_not_told_whole_where_it_is_long() -> None:
+    with pytest.raises(BeyondReading) as caught:
+        read_json_strictly(json.dumps({"k" * 100_000: 0})[:-2] + '{"a": 1, "a": 1}}')
+    assert len(caught.value.pointer) < 200

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from retryd.spool.frame import frame
 from retryd.spool.segments import locked, new_path, segments
 from retryd.spool.spool import Spool
 from tests.unit.spool.takers import Taker, away, drained
+from tests.waiting import until
 
 RECORDS = [b'{"n":%d}' % number for number in range(5)]
 
@@ -74,6 +78,32 @@ async def test_damage_is_put_aside_as_it_is_and_the_rest_arrives(
     assert (told["reason"], told["offset"]) == (DAMAGED, len(frame(RECORDS[0])))
     assert base64.b64decode(told["base64"]) == damaged
     assert segments(tmp_path) == []
+
+
+async def test_a_slow_disk_holds_up_no_loop_and_a_cancelled_drain_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, slow = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def fsync_slowly(descriptor: int) -> None:
+        syncing.set()
+        slow.wait(30)
+        fsync(descriptor)
+
+    left_open(tmp_path, frame(RECORDS[0]) + b"torn")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync_slowly)
+        draining = asyncio.create_task(drain(tmp_path, Taker()))
+        await until(syncing.is_set)
+        for _ in range(3):
+            draining.cancel()
+            await asyncio.sleep(0)
+        assert not draining.done()  # else its descriptor would be closed, and another file's
+        slow.set()
+        with pytest.raises(asyncio.CancelledError):
+            await draining
+    assert await drained(tmp_path) == RECORDS[:1]
 
 
 async def test_what_is_refused_is_put_aside_with_its_reason(tmp_path: Path) -> None:

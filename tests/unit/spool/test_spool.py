@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +131,70 @@ async def test_a_full_spool_refuses_until_it_is_drained(directory: Path) -> None
     assert len(await drained(directory)) == 10
     spool.append(record).result(10)
     spool.close()
+
+
+async def test_records_that_are_appended_together_are_kept_or_refused_together(
+    directory: Path,
+) -> None:
+    record = b'{"pad":"%b"}' % (b"x" * 80)
+    spool = Spool(directory, max_bytes=3 * len(frame(record)))
+    with pytest.raises(SpoolUnavailable, match="is full"):
+        spool.append(*[record] * 6).result(10)
+    assert size_of(directory) == 0
+    spool.append(*[record] * 3).result(10)
+    spool.close()
+    assert await drained(directory) == [record] * 3
+
+
+async def test_where_no_thread_can_start_the_caller_writes(
+    spool: Spool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", start)
+        for number in range(2):
+            spool.append(b"%d" % number).result(0)
+        assert [each.sealed for each in segments(directory)] == [True, True]
+    spool.append(b"2").result(10)
+    spool.close()
+    assert await drained(directory) == [b"0", b"1", b"2"]
+
+
+FORKING = """
+import fcntl, os, sys
+from retryd.spool.segments import locked, segments
+from retryd.spool.spool import Spool
+
+spool = Spool(sys.argv[1])
+spool.append(b'"parent"').result(10)
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    spool.append(b'"child"').result(10)
+    spool.close(10)
+    os.read(read, 1)  # it lives on while its parent ends
+    os._exit(0)
+spool.append(b'"parent again"').result(10)
+spool.close(10)
+for segment in segments(sys.argv[1]):
+    if f"-{os.getpid()}-" in segment.path.name:
+        with locked(segment.path) as descriptor:
+            assert descriptor is not None, "the child has the lock"
+os.write(write, b".")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+async def test_a_forked_child_writes_a_segment_of_its_own_and_holds_no_other(
+    directory: Path,
+) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKING, str(directory)], check=False, timeout=60)
+    assert done.returncode == 0
+    assert all(each.sealed for each in segments(directory))
+    assert sorted(await drained(directory)) == [b'"child"', b'"parent again"', b'"parent"']
 
 
 def test_the_segments_of_others_count_as_well(spool: Spool, directory: Path) -> None:

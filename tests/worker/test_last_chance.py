@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 import retryd
 from retryd.domain.policy import Policy
+from retryd.ports import Claimed, Lane
+from retryd.store.queue import Queue
 from tests.waiting import until
 from tests.worker.conftest import Bench, app_with
+from tests.worker.test_steps import Parts
 
 
 class Watched:
@@ -139,3 +144,65 @@ async def test_a_stop_gives_it_back_although_those_that_run_end_in_time(bench: B
     row = await bench.row(suspect)
     assert (row["state"], row["attempt"], row["lost_attempts"]) == ("pending", 2, 2)
     assert watched.together == [{running}]
+
+
+class LateAnswers(Queue):
+    """Claims whose answers are held back until `go_on`, once `held` is set."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench.pool, "parts")
+        self.held = False
+        self.go_on = asyncio.Event()
+
+    @override
+    async def claim_retries(
+        self, batch_size: int, lease_seconds: float, lanes: Sequence[Lane]
+    ) -> Claimed:
+        claimed = await super().claim_retries(batch_size, lease_seconds, lanes)
+        if self.held and claimed.retries:
+            await self.go_on.wait()
+        return claimed
+
+
+class Witness(Parts):
+    """A worker whose attempts note in which states the others are."""
+
+    def __init__(self, bench: Bench, queue: Queue) -> None:
+        super().__init__(bench, queue)
+        self.bench = bench
+        self.others: list[int] = []
+        self.seen: list[list[str]] = []
+
+    @override
+    async def job(self, retry: retryd.Retry) -> None:
+        self.seen.append(await states(self.bench, self.others))
+
+
+async def test_what_a_claim_under_way_brings_goes_back_before_a_last_chance_is_taken(
+    bench: Bench,
+) -> None:
+    queue = LateAnswers(bench)
+    witness = Witness(bench, queue)
+    await witness.register()
+    await come_due_on_its_last_chance(bench)
+    await witness.claimer.step()
+    witness.others = [await bench.capture() for _ in range(2)]
+    queue.held = True
+    claiming = asyncio.create_task(witness.claimer.run())
+
+    async def claimed() -> bool:
+        return await states(bench, witness.others) == ["processing"] * 2
+
+    await until(claimed)
+    settling = asyncio.create_task(witness.settler.run())
+    witness.runner.start()
+    for _ in range(20):  # turns of the loop in which it must not begin
+        await states(bench, witness.others)
+    assert not witness.seen
+    queue.go_on.set()
+    await until(lambda: witness.seen)
+    assert witness.seen[0] == ["pending"] * 2
+    for service in (witness.claimer, witness.settler):
+        service.stop()
+    await asyncio.gather(claiming, settling)
+    await witness.runner.abort()

@@ -93,9 +93,10 @@ class Claimer(Service):
     @override
     async def step(self) -> float:
         """Claim one batch; return how long nothing more is expected."""
-        if self._doubt.look_in(time.monotonic()) == 0:
-            self._runner.put(await self._adopt())
-        pause = await self._claim_due()
+        with self._runner.receiving():
+            if self._doubt.look_in(time.monotonic()) == 0:
+                self._runner.put(await self._adopt())
+            pause = await self._claim_due()
         return min(pause, self._doubt.look_in(time.monotonic()))
 
     async def give_back(self, settler: Settler) -> None:
@@ -115,7 +116,7 @@ class Claimer(Service):
             await asyncio.sleep(0)  # what was claimed begins before this
             pause = await self._look(idle=missing > 0)
             if missing and not pause:
-                found = await self._claim(missing)
+                found = await self._claim(min(missing, self._runner.room))
                 missing -= found
                 pause = self._look_in() if found else BLOCKED_SECONDS
         if missing:
@@ -130,7 +131,7 @@ class Claimer(Service):
         """Claim in the lanes where something may be due; return how many retries that brought."""
         asked_at = time.monotonic()
         lanes = self._lanes.ready(asked_at)
-        if not lanes and self._planned:
+        if not asked or (not lanes and self._planned):
             return 0
         try:
             with self._batch.trying(asked):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from retryd.worker.slots import Slots
 from retryd.worker.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from retryd.domain.outcome import Outcome
     from retryd.domain.policy import Policy
@@ -75,6 +75,8 @@ class Runner:
         self._aborted = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._nothing_comes = asyncio.Event()
+        self._nothing_comes.set()
 
     def start(self) -> None:
         """Open the slots."""
@@ -85,6 +87,15 @@ class Runner:
         """How many retries to claim: free slots and one waiting behind each; 0 if that is few."""
         room = self._most - self._running - self._slots.waiting
         return room if room >= self._worth_claiming and not self._alone else 0
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Know that retries are on their way, which are put before the context ends."""
+        self._nothing_comes.clear()
+        try:
+            yield
+        finally:
+            self._nothing_comes.set()
 
     def put(self, claimed: Iterable[Held]) -> None:
         """Run these as slots get free."""
@@ -141,7 +152,7 @@ class Runner:
                 self._on_room()
 
     async def _run_alone(self, held: Held, policy: Policy, task: Task) -> None:
-        """Give back what waits, let what runs end, and then run this one with nothing in hand."""
+        """Give back what waits or comes, let what runs end, and run this with nothing in hand."""
         if self._alone:
             self._release(held.retry)
             return
@@ -159,6 +170,7 @@ class Runner:
     async def _all_others_gone(self, retry: Retry) -> None:
         try:
             self.release_waiting()
+            await self._nothing_comes.wait()
             await self._idle.wait()
             await self._settler.emptied()
         except asyncio.CancelledError:

@@ -116,7 +116,9 @@ class Claimer(Service):
             await asyncio.sleep(0)  # what was claimed begins before this
             pause = await self._look(idle=missing > 0)
             if missing and not pause:
-                found = await self._claim(min(missing, self._runner.room))
+                more = min(missing, self._runner.room)
+                self._short_of_room = not more
+                found = await self._claim(more)
                 missing -= found
                 pause = self._look_in() if found else BLOCKED_SECONDS
         if missing:

@@ -224,7 +224,7 @@ async def all_connections_taken(scene: Scene) -> AsyncIterator[None]:
 SLOW_LOG = """
     create function public.retryd_slow() returns trigger language plpgsql as $$
     begin
-        perform pg_sleep(0.03);
+        perform pg_sleep(0.09);
         return new;
     end
     $$;

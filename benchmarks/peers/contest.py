@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -34,6 +35,7 @@ class Contest:
         self._command = command
         self._folder = folder
         self._templates: set[str] = set()
+        self._cells = itertools.count(1)
         self.described: dict[str, Any] = {}
 
     async def describe(self) -> None:
@@ -64,7 +66,7 @@ class Contest:
                 await self.capture(dsn, not_due, "--due-in", "86400")
                 await self.server.execute("vacuum analyze", template)
             self._templates.add(template)
-        name = f"cell_{self.contender.name}"
+        name = f"cell_{self.contender.name}_{next(self._cells)}"
         try:
             yield await self.server.create(name, template)
         finally:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from benchmarks.peers.contest import Contest, Figures
-from benchmarks.peers.drains import alone, drained, ended
+from benchmarks.peers.drains import drained, ended, paired
 from benchmarks.peers.figures import percentile
 from benchmarks.peers.server import connected
 
@@ -72,10 +72,15 @@ async def held(contest: Contest) -> Figures:
             "first_p99": percentile(delays[:sixth], 0.99),
             "last_p99": percentile(delays[-sixth:], 0.99),
         }
-        for number in (1, 2, 3):
+        settings = contest.contender.held
+
+        async def measure() -> Figures:
             await contest.capture(dsn, contest.items)
             await contest.server.execute("analyze", contest.database_of(dsn))
-            settings = contest.contender.held
-            found = await drained(contest, dsn, contest.items, settings=settings)
-            figures[f"drain_{number}"] = found["rate"]
-    return figures | await alone(contest)
+            return await drained(contest, dsn, contest.items, settings=settings)
+
+        for number in (1, 2):
+            figures[f"drain_{number}"] = (await measure())["rate"]
+        third = await paired(contest, measure, times=1, settings=settings)
+    kept = {"drain_3": third["rate"], "alone": third["alone"], "of_alone": third["of_alone"]}
+    return figures | kept

@@ -6,9 +6,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from statistics import median
+from typing import Any, Final, TypeAlias
 
 from benchmarks.peers.contenders import FLOOR
 from benchmarks.peers.contest import Contest, Figures
@@ -22,6 +23,9 @@ LEAST_FAILING: Final = 2_000
 ATTEMPTS: Final = 3
 PASSING_SECONDS: Final = 300.0
 CHUNK: Final = 20_000
+PAIRS: Final = 3
+
+Settings: TypeAlias = Mapping[str, Any]
 
 
 SIZE = """
@@ -104,7 +108,9 @@ async def prepared(contest: Contest, dsn: str, items: int) -> None:
     await contest.server.execute("checkpoint")
 
 
-def drain(processes: int) -> Callable[[Contest], Awaitable[Figures]]:
+def drain(
+    processes: int, settings: Settings | None = None
+) -> Callable[[Contest], Awaitable[Figures]]:
     """Drain what is due."""
 
     async def measure(contest: Contest) -> Figures:
@@ -112,22 +118,41 @@ def drain(processes: int) -> Callable[[Contest], Awaitable[Figures]]:
             return {"rate": (await floor_itself(contest, processes))["drain"]}
         async with contest.database() as dsn:
             await prepared(contest, dsn, contest.items)
-            return await drained(contest, dsn, contest.items, processes=processes)
+            return await drained(
+                contest, dsn, contest.items, processes=processes, settings=settings
+            )
 
     return measure
 
 
-async def alone(contest: Contest) -> Figures:
-    """Drain with nothing beside: minutes later the machine may be another one."""
-    return {"alone": (await drain(1)(contest))["rate"]}
+async def paired(
+    contest: Contest,
+    measure: Callable[[], Awaitable[Figures]],
+    *,
+    times: int = PAIRS,
+    settings: Settings | None = None,
+) -> Figures:
+    """Measure a drain some times, each time beside one with nothing beside; return the medians.
+
+    Their ratio is that of a pair: minutes later the machine may be another one.
+    """
+    pairs = []
+    for _ in range(times):
+        own = await drain(1, settings)(contest)
+        found = await measure()
+        pairs.append(found | {"alone": own["rate"], "of_alone": found["rate"] / own["rate"]})
+    return {name: median(pair[name] for pair in pairs) for name in pairs[0]}
 
 
 async def beside(contest: Contest) -> Figures:
     """Drain beside a million that are not due, which came first."""
-    own = await alone(contest)
-    async with contest.database(contest.sized(MILLION)) as dsn:
-        await prepared(contest, dsn, contest.items)
-        return own | await drained(contest, dsn, contest.items)
+
+    async def measure() -> Figures:
+        async with contest.database(contest.sized(MILLION)) as dsn:
+            await prepared(contest, dsn, contest.items)
+            return await drained(contest, dsn, contest.items)
+
+    return await paired(contest, measure)
 
 
 async def retry(contest: Contest) -> Figures:

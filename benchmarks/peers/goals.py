@@ -80,11 +80,9 @@ def against(row: str, among: Iterable[str]) -> Callable[[Table], float]:
     return lambda table: value(table, row, OURS.name) / best(table, row, among, "rate", least=False)
 
 
-def against_own(row: str, figure: str = "rate") -> Callable[[Table], float]:
+def against_own(row: str) -> Callable[[Table], float]:
     """Return a rate of retryd as a multiple of its drain with nothing beside, made with it."""
-    return lambda table: (
-        value(table, row, OURS.name, figure) / value(table, row, OURS.name, "alone")
-    )
+    return plain(row, "of_alone")
 
 
 def slower(row: str, figure: str) -> Callable[[Table], float]:
@@ -126,7 +124,7 @@ GOALS = (
         for figure in ("p50", "p99")
     ),
     Goal("held snapshot: p99, last over first 10 s", held_growth, 1.3, at_least=False),
-    Goal("held snapshot: third drain of its own drain", against_own("held", "drain_3"), 0.75),
+    Goal("held snapshot: third drain of its own drain", against_own("held"), 0.75),
     Goal("bulk capture: of the best peer", against("bulk", ALL), 1.75),
     Goal("single capture, 1 connection: of the best peer", against("single-1", ALL), 1.3),
     Goal("single capture, 1 connection: of a bare INSERT", against("single-1", FLOORS), 0.5),

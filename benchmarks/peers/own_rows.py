@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import retryd
 from benchmarks.peers.contest import Contest, Figures
-from benchmarks.peers.drains import alone
+from benchmarks.peers.drains import paired
 from benchmarks.peers.server import Connection, connected
 from benchmarks.peers.workers import scraped
 
@@ -32,19 +32,23 @@ SCRAPES: Final = 100
 
 
 async def lanes(contest: Contest) -> Figures:
-    """Drain the first 20,000 of a million due over 20 handlers, one paused; 1 of 101 has a key."""
+    """Drain 20,000 of a million due over 20 handlers, one paused; 1 of 101 has a key."""
+    first = contest.sized(FIRST)
+
+    async def measure() -> Figures:
+        async with contest.workers(dsn, variables={"BENCH_LANES": str(LANES)}) as workers:
+            await workers.until(first)
+            return {"rate": workers.reports.calls / (time.time() - workers.reports.first)}
+
     async with contest.database() as dsn, connected(dsn) as connection:
         for number in range(LANES):
             name, match = f"lane-{number}", [f"bench.lane-{number}"]
             await connection.execute("select retryd.register_handler($1, $2)", name, match)
         await fill(connection, contest.sized(MILLION))
         await connection.execute("vacuum analyze")
+        await contest.server.execute("checkpoint")
         await connection.execute("select retryd.pause_handler('lane-0')")
-        async with contest.workers(dsn, variables={"BENCH_LANES": str(LANES)}) as workers:
-            await workers.until(contest.sized(FIRST))
-            seconds = time.time() - workers.reports.first
-            rate = workers.reports.calls / seconds
-    return {"rate": rate} | await alone(contest)
+        return await paired(contest, measure)
 
 
 async def fill(connection: Connection, items: int) -> None:

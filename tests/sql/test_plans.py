@@ -96,8 +96,8 @@ SETTLE = (
 
 async def touched(connection: Connection, call: str) -> int:
     """Say how many buffers a call touches once its plans are made, and undo what it did."""
-    # After five runs PostgreSQL may settle for a generic plan.
-    return [await explained(connection, call) for _ in range(7)][-1]
+    # After five runs PostgreSQL may settle for a generic plan. Now and then one splits a page.
+    return min([await explained(connection, call) for _ in range(8)][5:])
 
 
 async def explained(connection: Connection, call: str) -> int:
@@ -137,7 +137,8 @@ def crowd(session_runner: asyncio.Runner, cluster: Cluster, template: str) -> It
 
 @pytest.fixture
 def due(crowd: Crowd) -> Iterator[None]:
-    """Let two days pass for one test."""
+    """Let two days pass for one test, and take away what others have undone in its lanes."""
+    crowd.run(crowd.connection.execute("vacuum (index_cleanup on) retryd.retry_queue"))
     crowd.run(crowd.connection.execute("update retryd_test.clock set ahead = '1 day 1 h'"))
     yield
     crowd.run(crowd.connection.execute("update retryd_test.clock set ahead = '0'"))

@@ -63,7 +63,6 @@ class Pool:
         self._reach = reach
         self._keeps = keeps
         self._kept: PoolConnectionProxy[asyncpg.Record] | None = None
-        self.on_ring = None
 
     @property
     def open(self) -> int:
@@ -125,10 +124,7 @@ class Pool:
 
     async def _acquire(self) -> PoolConnectionProxy[asyncpg.Record]:
         try:
-            c = await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
-            if self.on_ring is not None:
-                await c.add_listener("retryd", lambda *_: self.on_ring())
-            return c
+            return await self._pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
         except TimeoutError as error:
             if self.open < self.largest or self.idle:
                 raise

@@ -112,7 +112,7 @@ class Worker:
         ]
         if plan.listen_dsn is not None:
             application = f"retryd/doorbell/{queue.worker}"[:63]
-            lines.pools[1].on_ring = self._claimer.wake
+            self._keepers.append(Doorbell(plan.listen_dsn, application, self._claimer.wake))
 
     def _put_back(self, seconds: float) -> None:
         """Claim in time what the settler put back."""

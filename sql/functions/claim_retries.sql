@@ -19,7 +19,7 @@ set enable_seqscan = off  -- a plan made while the tables were empty must not re
 set jit = off
 as $$
 begin
-    perform set_config('synchronous_commit', 'off', true);
+    perform retryd.commit_durably();
     perform retryd.check_lease(worker, batch_size, lease);
     perform retryd.note_lease(lease);
 

@@ -40,7 +40,7 @@ begin
                 and (q.give_up_at is null or q.give_up_at > (select retryd.now()))
                 and (select h.paused_at is null from retryd.retry_handler h where h.name = lane.handler)
             order by q.next_attempt_at, q.id
-            limit ceil(batch_size::numeric / greatest(1, cardinality(handlers)))
+            limit batch_size
             for update skip locked
         ) due
         limit batch_size

@@ -29,7 +29,7 @@ begin
         from (
             select l.handler, l.priority::smallint as priority, l.since, l.after
             from unnest(handlers, priorities, sinces, afters) l (handler, priority, since, after)
-            order by l.priority, l.handler
+            order by l.priority, random()
         ) lane
         cross join lateral (
             select q.id, q.event

@@ -75,7 +75,7 @@ class Adapter:
     left = """select count(*) from retryd.retry_queue
         where next_attempt_at <= (select retryd.now())"""
     candidates: Sequence[Settings] = (
-        {"worker_count": 1000, "batch_size": 1000},
+        {"worker_count": 500, "batch_size": 500},
         {"worker_count": 300, "batch_size": 600},
         {"worker_count": 1000, "batch_size": 2000},
     )

@@ -124,7 +124,7 @@ GOALS = (
         for figure in ("p50", "p99")
     ),
     Goal("held snapshot: p99, last over first 10 s", held_growth, 1.3, at_least=False),
-    Goal("held snapshot: third drain of its own drain", against_own("held"), 0.75),
+    Goal("held snapshot: third drain of its own, same claims", against_own("held"), 0.75),
     Goal("bulk capture: of the best peer", against("bulk", ALL), 1.75),
     Goal("single capture, 1 connection: of the best peer", against("single-1", ALL), 1.3),
     Goal("single capture, 1 connection: of a bare INSERT", against("single-1", FLOORS), 0.5),
